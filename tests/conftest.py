@@ -1,0 +1,21 @@
+"""What several tests need."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real sets beside the clone; tests that use it are marked ``real``."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"real data not found: {SHARED_DATA} isn't there")
+    return SHARED_DATA

@@ -1,0 +1,103 @@
+"""metrics.json and the table at the end of a run."""
+
+import io
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from visionkit.errors import DataError
+from visionkit.report import print_table, write_json, write_metrics
+
+
+def test_metrics_are_flat_and_in_order(tmp_path: Path) -> None:
+    metrics = {"loss": 1.5, "AP/cat": 0.25, "AP": 0.5, "seconds": 3.0, "AP50": 0.75, "images": 7}
+    path = write_metrics(tmp_path / "new", metrics)
+    assert path == tmp_path / "new" / "metrics.json"
+    read = json.loads(path.read_text())
+    assert read == metrics
+    assert list(read) == ["AP", "AP50", "loss", "images", "seconds", "AP/cat"]
+
+
+def test_what_is_not_finite_becomes_null(tmp_path: Path) -> None:
+    path = write_metrics(tmp_path, {"AP": 0.5, "loss": math.nan, "x": -math.inf})
+
+    def refuse(text: str) -> float:
+        raise AssertionError(text)
+
+    assert json.loads(path.read_text(), parse_constant=refuse) == {
+        "AP": 0.5,
+        "loss": None,
+        "x": None,
+    }
+
+
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(path, {"a": math.nan})
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(DataError, match=r"a\.json: can't be written .No space left"):
+        write_json(path, {"a": 2})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def printed(metrics: dict[str, float], width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    print_table(metrics, console)
+    return str(console.file.getvalue())  # type: ignore[attr-defined]
+
+
+def test_table_shows_figures_and_ranks_classes() -> None:
+    metrics = {"AP": 0.4567, "APs": -1.0, "images": 72.0, "seconds": 12.34, "loss": math.nan}
+    lines = printed(metrics | {"AP/low": 0.1, "AP/none": -1.0, "AP/[b]high": 0.9}).splitlines()
+    assert lines[0].split() == ["AP", "APs", "loss", "images", "seconds"]
+    assert lines[1].split() == ["0.457", "-", "-", "72", "12.3"]
+    assert [line.split() for line in lines[3:]] == [
+        ["class", "AP"],
+        ["[b]high", "0.900"],  # not taken for markup
+        ["low", "0.100"],
+        ["none", "-"],
+    ]
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_many_classes_take_few_lines(width: int) -> None:
+    headline = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm"]
+    headline += ["ARl", "loss", "images", "seconds"]
+    classes = {f"AP/class number {i}": i / 80 for i in range(80)}
+    text = printed({k: 0.5 for k in headline} | classes, width)
+    lines = text.splitlines()
+    assert len(lines) <= 36
+    assert max(map(len, lines)) <= width
+    assert all(name.removeprefix("AP/") in text for name in classes)
+    assert all(name in text for name in headline)
+    ranking = next(line for line in lines if "class number 79" in line)
+    assert ranking.startswith("class number 79")
+
+
+def test_table_of_nothing() -> None:
+    assert printed({}).strip() == ""
+
+
+def test_heavy_packages_load_only_when_needed() -> None:
+    code = (
+        "import sys, visionkit.metrics.coco, visionkit.report, visionkit.render\n"
+        "import visionkit.sources, visionkit.predict\n"
+        "heavy = {'torch', 'matplotlib', 'pycocotools', 'albumentations', 'rich'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

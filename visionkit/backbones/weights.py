@@ -1,0 +1,109 @@
+"""Weights from files of several makes into a backbone."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from visionkit.backbones.base import Backbone
+from visionkit.errors import CheckpointError
+
+log = logging.getLogger(__name__)
+
+_PREFIXES = ("", "module.", "backbone.", "backbone.net.", "backbone.body.", "model.", "net.")
+
+
+def load_weights(backbone: Backbone, path: str | Path) -> int:
+    """Fill a backbone from a file and say how many tensors matched.
+
+    The file is a state dict of torchvision or timm (``.pth``, ``.pt``, ``.safetensors``), or a
+    visionkit checkpoint, whose backbone (and whose mean and std) is taken. Tensors of the file
+    that belong to no backbone, such as a classifier's, are passed over.
+
+    Returns:
+        The number of tensors taken.
+
+    Raises:
+        CheckpointError: the file can't be read, no tensor matches, or shapes clash.
+    """
+    state, preprocess = _read(Path(path))
+    own = {_canonical(_without_net(k)): (k, v) for k, v in backbone.state_dict().items()}
+    best: dict[str, tuple[str, Tensor]] = {}
+    for prefix in _PREFIXES:
+        found = {
+            _canonical(key.removeprefix(prefix)): (key, tensor)
+            for key, tensor in state.items()
+            if key.startswith(prefix) and _canonical(key.removeprefix(prefix)) in own
+        }
+        if len(found) > len(best):
+            best = found
+    if not best:
+        raise CheckpointError(
+            f"{path}: none of its {len(state)} tensors belongs to this backbone (the file's first "
+            f"is {next(iter(state), 'none')!r}, the backbone's {next(iter(own))!r}); "
+            "choose the backbone that the file was made with"
+        )
+    clashes = [
+        (key, tuple(tensor.shape), tuple(own[name][1].shape))
+        for name, (key, tensor) in best.items()
+        if tensor.shape != own[name][1].shape
+    ]
+    if clashes:
+        key, theirs, ours = clashes[0]
+        raise CheckpointError(
+            f"{path}: {len(clashes)} of {len(best)} tensors have other shapes than the backbone's "
+            f"({key}: {list(theirs)} in the file, {list(ours)} here); "
+            "choose the backbone that the file was made with"
+        )
+    backbone.load_state_dict(
+        {own[name][0]: tensor for name, (_, tensor) in best.items()}, strict=False
+    )
+    if preprocess:
+        backbone.mean, backbone.std = tuple(preprocess["mean"]), tuple(preprocess["std"])
+    learned = [n for n, (k, _) in own.items() if not k.endswith("num_batches_tracked")]
+    matched = sum(name in best for name in learned)
+    log.info("%s: %d of the backbone's %d tensors loaded", path, matched, len(learned))
+    if matched < len(learned):
+        missing = next(own[name][0] for name in learned if name not in best)
+        log.warning("%s: %d tensors stay at random, such as %s", path,
+                    len(learned) - matched, missing)
+    return matched
+
+
+def _without_net(key: str) -> str:
+    return key.removeprefix("net.")
+
+
+def _canonical(key: str) -> str:
+    """timm's feature extractors write ``stages_0`` where the network itself writes ``stages.0``."""
+    return key.replace(".", "_")
+
+
+def _read(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Any] | None]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such weight file; check backbone.weights")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            content: Any = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f"{path}: not a weight file that torch can read ({reason})") from error
+    if isinstance(content, Mapping) and "visionkit" in content:
+        from visionkit.checkpoint import model_state
+
+        state = model_state(content)
+        ours = {k.removeprefix("backbone."): v for k, v in state.items() if k.startswith("backbone.")}
+        return ours, content["visionkit"]["preprocess"]
+    for key in ("state_dict", "model", "state_dict_ema"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not any(isinstance(v, Tensor) for v in content.values()):
+        raise CheckpointError(f"{path}: holds no state dict; give a file saved from state_dict()")
+    return {k: v for k, v in content.items() if isinstance(v, Tensor)}, None

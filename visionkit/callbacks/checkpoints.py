@@ -1,0 +1,82 @@
+"""Which moments of a run are kept on disk."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch.trainer.states import TrainerFn
+
+from visionkit.errors import CheckpointError
+
+
+class Checkpoints(lightning.Callback):
+    """``last.ckpt`` after every validation, to resume; ``best.ckpt`` when the monitor improves.
+
+    An interrupt or error saves ``last.ckpt`` once more where it is.
+
+    Args:
+        folder: of the files.
+        monitor: name of the figure.
+        mode: ``max`` or ``min``.
+    """
+
+    def __init__(self, folder: str | Path, monitor: str, mode: str) -> None:
+        self.folder = Path(folder)
+        self.monitor, self.mode = monitor, mode
+        self.best = -math.inf if mode == "max" else math.inf
+        self.best_epoch = -1
+        self._last_step = -1
+
+    @property
+    def last_path(self) -> Path:
+        """To resume from."""
+        return self.folder / "last.ckpt"
+
+    @property
+    def best_path(self) -> Path:
+        """To use."""
+        return self.folder / "best.ckpt"
+
+    def on_validation_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Save while the weights that were evaluated are in place."""
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+            return
+        value = float(trainer.callback_metrics.get(self.monitor, math.nan))
+        better = value > self.best if self.mode == "max" else value < self.best
+        if better or not self.best_path.exists():
+            self.best = value if better else self.best
+            self.best_epoch = trainer.current_epoch
+            trainer.save_checkpoint(self.best_path, weights_only=True)
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Save all that resuming needs."""
+        self._save_last(trainer)
+
+    def _save_last(self, trainer: lightning.Trainer) -> None:
+        self._last_step = trainer.global_step
+        trainer.save_checkpoint(self.last_path)
+
+    def on_exception(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        exception: BaseException,
+    ) -> None:
+        """Lose nothing that was learned since the last save."""
+        if isinstance(exception, CheckpointError) or trainer.global_step == self._last_step:
+            return
+        if trainer.global_step > 0:
+            self._save_last(trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Best figure so far."""
+        return {"best": self.best, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from the best figure so far."""
+        self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]

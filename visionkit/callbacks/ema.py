@@ -1,0 +1,113 @@
+"""A moving average of the weights."""
+
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+
+from visionkit.tasks.base import Task
+
+
+class Ema(lightning.Callback):
+    """Keeps an exponential moving average of the model and puts it in place for evaluation.
+
+    The decay is ramped: ``decay * (1 - exp(-updates / ramp))``, so that the average forgets the
+    random start. It counts optimizer updates. Integer buffers are copied.
+
+    Args:
+        decay: 0..1; 0 switches the average off.
+        ramp: updates after which the decay has reached 63 % of its value.
+    """
+
+    def __init__(self, decay: float = 0.999, ramp: float = 100) -> None:
+        self.decay, self.ramp = decay, ramp
+        self.updates = 0
+        self.average: dict[str, Tensor] = {}
+        self._aside: dict[str, Tensor] | None = None
+        self._step = -1
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Begin with the weights as they are, unless a checkpoint was loaded."""
+        state = _task(pl_module).model.state_dict()
+        if self.average:
+            self.average = {k: v.to(state[k].device) for k, v in self.average.items()}
+        else:
+            self.average = {k: v.detach().clone() for k, v in state.items()}
+        self._step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: Any
+    ) -> None:
+        """Take in the weights if the optimizer has stepped."""
+        if not self.decay or trainer.global_step == self._step:
+            return
+        self._step = trainer.global_step
+        self.updates += 1
+        decay = self.decay * (1 - float(torch.exp(torch.tensor(-self.updates / self.ramp))))
+        state = _task(pl_module).model.state_dict()
+        floats = [k for k, v in state.items() if v.is_floating_point()]
+        torch._foreach_lerp_(
+            [self.average[k] for k in floats], [state[k] for k in floats], 1 - decay
+        )
+        for k in state.keys() - set(floats):
+            self.average[k].copy_(state[k])
+
+    def on_validation_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Evaluate the average; keep the weights aside."""
+        if self.decay and self.updates and self._aside is None:
+            model = _task(pl_module).model
+            self._aside = {k: v.detach().clone() for k, v in model.state_dict().items()}
+            model.load_state_dict(self.average)
+
+    def on_validation_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Put the weights back."""
+        self.restore(pl_module)
+
+    def on_exception(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        exception: BaseException,
+    ) -> None:
+        """Put the weights back."""
+        self.restore(pl_module)
+
+    def restore(self, pl_module: lightning.LightningModule) -> None:
+        """Put the weights back that were kept aside."""
+        if self._aside is not None:
+            _task(pl_module).model.load_state_dict(self._aside)
+            self._aside = None
+
+    def on_save_checkpoint(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        checkpoint: dict[str, Any],
+    ) -> None:
+        """Add the average as ``ema``; put the weights, not the average, into ``state_dict``."""
+        if self.decay and self.updates:
+            checkpoint["ema"] = {"updates": self.updates, "model": self.average}
+        if self._aside is not None:
+            for k, v in self._aside.items():
+                checkpoint["state_dict"][f"model.{k}"] = v
+
+    def on_load_checkpoint(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        checkpoint: dict[str, Any],
+    ) -> None:
+        """Continue the average."""
+        if "ema" in checkpoint:
+            self.updates = checkpoint["ema"]["updates"]
+            self.average = {k: v.clone() for k, v in checkpoint["ema"]["model"].items()}
+
+
+def _task(module: lightning.LightningModule) -> Task:
+    assert isinstance(module, Task)
+    return module

@@ -1,0 +1,73 @@
+"""Pictures of what the model says now, beside the truth."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import lightning
+import numpy as np
+
+from visionkit.geometry import Image, read_image
+from visionkit.render import contact_sheet, draw, side_by_side
+from visionkit.results import Detections
+from visionkit.tasks.supervised import SupervisedTask
+
+
+class Samples(lightning.Callback):
+    """Writes ``samples/epoch_<n>.jpg`` at each validation, of the split's first pictures.
+
+    Args:
+        count: number of pictures.
+        confidence: boxes below this score are not drawn.
+        width: of one picture, in pixels.
+    """
+
+    def __init__(self, count: int = 6, confidence: float = 0.25, width: int = 480) -> None:
+        self.count, self.confidence, self.width = count, confidence, width
+        self._panels: list[Image] = []
+
+    def on_validation_epoch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Begin a new sheet."""
+        self._panels = []
+
+    def on_validation_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: object
+    ) -> None:
+        """Draw pictures until there are enough."""
+        if not isinstance(pl_module, SupervisedTask) or pl_module.last_results is None:
+            return
+        if not trainer.is_global_zero:
+            return
+        batch, results = pl_module.last_results
+        room = self.count - len(self._panels)
+        classes = tuple(pl_module.entry["classes"])
+        if room <= 0:
+            return
+        for meta, truth, result in list(zip(batch.meta, batch.truth(), results, strict=True))[:room]:
+            if not isinstance(result, Detections):
+                continue
+            image = read_image(meta.path, meta.letterbox.size)
+            factor = self.width / image.shape[1]
+            small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+            small = np.asarray(small, np.uint8)
+            shown = [
+                replace(r, boxes=(r.boxes * factor).astype(np.float32), classes=classes)
+                for r in (truth, result.above(self.confidence))
+            ]
+            drawn = [draw(small, shown[0], scores=False), draw(small, shown[1])]
+            self._panels.append(side_by_side(drawn, ["truth", "prediction"]))
+
+    def on_validation_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Write the sheet."""
+        if not self._panels or trainer.sanity_checking:
+            return
+        folder = Path(trainer.default_root_dir) / "samples"
+        folder.mkdir(parents=True, exist_ok=True)
+        sheet = contact_sheet(self._panels, columns=2)
+        file = folder / f"epoch_{trainer.current_epoch + 1:03d}.jpg"
+        cv2.imwrite(str(file), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        self._panels = []

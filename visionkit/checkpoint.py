@@ -1,0 +1,222 @@
+"""Self-contained checkpoints: a model can be rebuilt from the file alone, anywhere."""
+
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor
+
+from visionkit.errors import CheckpointError, ConfigError
+from visionkit.models.model import Model, build_model
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+_VERSIONS = ("visionkit", "torch", "torchvision", "lightning", "timm")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model as it was evaluated, with what must be known to use it.
+
+    Attributes:
+        model: in evaluation mode, with averaged weights where there are any.
+        classes: names by label.
+        canvas: height and width.
+        task: such as ``detection``.
+        data: the training run's data configuration, plain.
+        evaluator: the training run's evaluator configuration, plain.
+        predict: the training run's ``confidence``, ``iou`` and ``max_detections``.
+    """
+
+    model: Model
+    classes: tuple[str, ...]
+    canvas: tuple[int, int]
+    task: str
+    data: dict[str, Any]
+    evaluator: dict[str, Any] | None
+    predict: dict[str, Any]
+
+
+def entry(
+    task: str,
+    spec: Mapping[str, Any],
+    model: Model,
+    classes: tuple[str, ...],
+    canvas: tuple[int, int],
+    data: Mapping[str, Any],
+    evaluator: Mapping[str, Any] | None,
+    predict: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Make the plain ``visionkit`` entry of a checkpoint.
+
+    Args:
+        task: its name.
+        spec: plain nodes ``backbone``, ``neck`` and ``head``.
+        model: built from it; gives mean and std.
+        classes: names by label.
+        canvas: height and width.
+        data: plain data configuration.
+        evaluator: plain evaluator configuration.
+        predict: which predictions are kept.
+    """
+    parts = {name: dict(spec[name]) for name in ("backbone", "neck", "head")}
+    parts["backbone"]["weights"] = "none"  # the checkpoint has them
+    return {
+        "format": FORMAT,
+        "task": task,
+        "spec": parts,
+        "classes": list(classes),
+        "preprocess": {
+            "canvas": list(canvas),
+            "mean": list(model.backbone.mean),
+            "std": list(model.backbone.std),
+        },
+        "data": dict(data),
+        "evaluator": dict(evaluator) if evaluator is not None else None,
+        "predict": dict(predict),
+        "versions": {name: _version(name) for name in _VERSIONS},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint file as plain data and tensors.
+
+    Raises:
+        CheckpointError: it isn't there, is damaged, or isn't a visionkit checkpoint.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint; check the path")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(
+            f"{path}: not a checkpoint, or a damaged one ({reason[:120]}); give another file"
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get("visionkit"), dict):
+        raise CheckpointError(
+            f"{path}: not a visionkit checkpoint (it has no visionkit entry); weights of other "
+            "makes go in by backbone.weights=FILE"
+        )
+    found = content["visionkit"].get("format")
+    if found != FORMAT:
+        raise CheckpointError(
+            f"{path}: checkpoint format {found}, this visionkit reads {FORMAT}; "
+            f"use the visionkit that wrote it ({content['visionkit'].get('versions')})"
+        )
+    return content
+
+
+def model_state(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The model's tensors in a checkpoint's content: the average where there is one."""
+    if "ema" in content:
+        return dict(content["ema"]["model"])
+    state = content["state_dict"]
+    return {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
+
+
+def load_model(path: str | Path) -> Loaded:
+    """Rebuild the model of a checkpoint, ready to predict.
+
+    Raises:
+        CheckpointError: the file is no visionkit checkpoint or doesn't fit this version.
+    """
+    content = read(path)
+    about = content["visionkit"]
+    classes = tuple(about["classes"])
+    try:
+        model = build_model(about["spec"], len(classes), packages=("visionkit",))
+        model.load_state_dict(model_state(content))
+    except (ConfigError, RuntimeError, KeyError) as error:
+        reason = str(error).strip().splitlines()
+        raise CheckpointError(
+            f"{path}: its model can't be rebuilt ({' '.join(reason[:2])}); "
+            f"use the visionkit that wrote it ({about.get('versions', {}).get('visionkit')})"
+        ) from error
+    mean, std = about["preprocess"]["mean"], about["preprocess"]["std"]
+    model.backbone.mean, model.backbone.std = tuple(mean), tuple(std)
+    model.normalise.set(mean, std)
+    height, width = about["preprocess"]["canvas"]
+    return Loaded(
+        model=model.eval(),
+        classes=classes,
+        canvas=(height, width),
+        task=about["task"],
+        data=about["data"],
+        evaluator=about["evaluator"],
+        predict=about["predict"],
+    )
+
+
+def start_from(model: Model, path: str | Path) -> None:
+    """Fill a whole model from a visionkit checkpoint; the class layers may differ.
+
+    Raises:
+        CheckpointError: the file is no visionkit checkpoint, or its model has other parts.
+    """
+    state, own = model_state(read(path)), model.state_dict()
+    fits = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+    if len(fits) < len(own) / 2:
+        raise CheckpointError(
+            f"{path}: only {len(fits)} of the model's {len(own)} tensors are in it; "
+            "choose the model that it was trained with, or take its backbone by backbone.weights"
+        )
+    model.load_state_dict(fits, strict=False)
+    log.info("%s: %d of the model's %d tensors loaded", path, len(fits), len(own))
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the target and renames, so that a failed save leaves the old file whole."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        """Save ``checkpoint`` to ``path``.
+
+        Raises:
+            CheckpointError: the disk is full or the folder can't be written.
+        """
+        target = Path(path)
+        temporary = None
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+            with os.fdopen(handle, "wb") as stream:
+                torch.save(checkpoint, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, target)
+        except (OSError, RuntimeError) as error:
+            if temporary is not None and os.path.exists(temporary):
+                os.unlink(temporary)
+            kept = "; the one before it is whole" if target.exists() else ""
+            raise CheckpointError(
+                f"{target}: the checkpoint can't be written ({_reason(error)}){kept}; "
+                "free some space or choose another run_dir, then resume"
+            ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """The system's words for what went wrong, also where torch hides them behind its own."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.strerror:
+            return seen.strerror
+        seen = seen.__cause__ or seen.__context__
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,282 @@
+"""What a configuration may hold, and :func:`check`, which reports all that is wrong at once.
+
+Parts with a constructor are ``_target_`` nodes, and the constructor is their schema. The rest has
+the typed sections below. Nothing here knows a task or a head.
+"""
+
+import dataclasses
+import math
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from visionkit.argtypes import fit, nearest
+from visionkit.build import MISSING, first_line, problems, resolve
+from visionkit.compose import compose, config_dir
+from visionkit.errors import ConfigError
+
+ADDED: dict[str, tuple[str, ...]] = {
+    "neck": ("in_features",),
+    "head": ("in_features", "num_classes"),
+    "evaluator": ("index",),
+    "task": (
+        "model",
+        "entry",
+        "optimizer",
+        "scheduler",
+        "evaluator",
+        "compile",
+        "channels_last",
+    ),
+    "data": ("augment", "seed", "epochs"),
+    "trainer": (
+        "callbacks",
+        "logger",
+        "plugins",
+        "default_root_dir",
+        "use_distributed_sampler",
+        "enable_checkpointing",
+        "enable_model_summary",
+        "num_sanity_val_steps",
+    ),
+}
+"""The arguments that the code adds when it builds the node of that name."""
+
+NO_FILE = (None, "none", "default", "auto")
+_FILES = ("checkpoint", "resume", "model.weights", "backbone.weights")
+
+
+@dataclass(frozen=True)
+class Range:
+    """Marks a number that lies between ``low`` and ``high``, both included."""
+
+    low: float
+    high: float = math.inf
+
+
+@dataclass(frozen=True)
+class Node:
+    """Marks a ``_target_`` node, or with ``many`` a mapping of nodes, each of which may be null."""
+
+    optional: bool = False
+    many: bool = False
+
+
+@dataclass
+class ModelSection:
+    """``model``: what concerns the network as a whole."""
+
+    name: str | None
+    weights: str
+    compile: bool
+    channels_last: bool
+
+
+@dataclass
+class EmaSection:
+    """``ema``: the averaged weights; ``ramp`` in optimizer steps, ``decay`` 0 switches it off."""
+
+    decay: Annotated[float, Range(0, 1)]
+    ramp: Annotated[int, Range(0)]
+
+
+@dataclass
+class PredictSection:
+    """``predict``: which predictions are kept; null leaves what the checkpoint says."""
+
+    confidence: Annotated[float | None, Range(0, 1)]
+    iou: Annotated[float | None, Range(0, 1)]
+    max_detections: Annotated[int | None, Range(1)]
+
+
+@dataclass
+class Root:
+    """The configuration of a training run."""
+
+    seed: Annotated[int, Range(0, 2**32 - 1)]
+    run_dir: str
+    resume: str | None
+    allow: list[str]
+    model: ModelSection
+    ema: EmaSection
+    predict: PredictSection
+    backbone: Annotated[Any, Node()]
+    neck: Annotated[Any, Node()]
+    head: Annotated[Any, Node()]
+    task: Annotated[Any, Node()]
+    evaluator: Annotated[Any, Node()]
+    data: Annotated[Any, Node()]
+    augment: Annotated[Any, Node(optional=True)]
+    optimizer: Annotated[Any, Node()]
+    scheduler: Annotated[Any, Node(optional=True)]
+    trainer: Annotated[Any, Node()]
+    callbacks: Annotated[Any, Node(many=True)]
+    logger: Annotated[Any, Node(many=True)]
+
+
+@dataclass
+class EvaluateRoot:
+    """The configuration of an evaluation."""
+
+    checkpoint: str
+    split: Literal["train", "val", "test"]
+    run_dir: str
+    allow: list[str]
+    predict: PredictSection
+    data: Annotated[Any, Node(optional=True)]
+    data_overrides: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class PredictRoot:
+    """The configuration of a prediction."""
+
+    checkpoint: str
+    source: str
+    run_dir: str
+    predict: PredictSection
+    batch_size: Annotated[int, Range(1)]
+
+
+ROOTS: dict[str, type] = {"config": Root, "evaluate": EvaluateRoot, "predict": PredictRoot}
+"""The schema of each primary configuration in conf/."""
+
+
+def check(cfg: DictConfig | Mapping[str, Any], config_name: str = "config") -> None:
+    """Raise one error with every problem of ``cfg``; nothing is built.
+
+    Found are: missing values, interpolations that lead nowhere, keys that nothing reads, wrong
+    types and ranges, targets that can't be imported, arguments that don't fit their constructors,
+    a ``data.root`` or a weight file that isn't there.
+
+    Args:
+        cfg: a composed configuration.
+        config_name: the primary configuration that it was composed from.
+
+    Raises:
+        ConfigError: with one line for each problem.
+    """
+    found = find_problems(cfg, config_name)
+    if found:
+        raise ConfigError(found)
+
+
+def find_problems(cfg: DictConfig | Mapping[str, Any], config_name: str = "config") -> list[str]:
+    """Return what :func:`check` would raise, a line for each problem."""
+    found: list[str] = []
+    plain = _plain(cfg if isinstance(cfg, DictConfig) else OmegaConf.create(dict(cfg)), "", found)
+    allow = plain.get("allow")
+    allow = [a for a in allow if isinstance(a, str)] if isinstance(allow, list) else []
+    found += _section(ROOTS[config_name], plain, "", allow)
+    found += _absent_data(plain.get("data"), allow)
+    for key in _FILES:
+        found += _absent_file(plain, key)
+    return list(dict.fromkeys(found))
+
+
+def _plain(node: Any, path: str, found: list[str]) -> Any:
+    """Resolve to plain containers; what is missing or can't be resolved becomes ``???``."""
+    keys: Any = node.keys() if isinstance(node, DictConfig) else range(len(node))
+    values = []
+    for key in keys:
+        where = f"{path}.{key}" if path else str(key)
+        value: Any = MISSING
+        if OmegaConf.is_missing(node, key):
+            found.append(f"{where}: missing; give it a value with {where}=...")
+        else:
+            try:
+                value = node[key]
+            except OmegaConfBaseException as error:
+                found.append(f"{where}: {first_line(error)}")
+        nested = isinstance(value, DictConfig | ListConfig)
+        values.append(_plain(value, where, found) if nested else value)
+    return dict(zip(keys, values, strict=True)) if isinstance(node, DictConfig) else values
+
+
+def _section(schema: type, values: Any, path: str, allow: list[str]) -> list[str]:
+    if values == MISSING:
+        return []
+    if not isinstance(values, Mapping):
+        return [f"{path}: expected a mapping, got {values!r}"]
+    dot = f"{path}." if path else ""
+    hints = typing.get_type_hints(schema, include_extras=True)
+    made = {f.name for f in dataclasses.fields(schema) if callable(f.default_factory)}
+    found = [
+        f"{dot}{key}: nothing reads this key{nearest(str(key), hints)}"
+        for key in values
+        if key not in hints
+    ]
+    for name, hint in hints.items():
+        where = f"{dot}{name}"
+        mark = next(iter(getattr(hint, "__metadata__", ())), None)
+        if name in values:
+            found += _value(hint, mark, values[name], where, allow)
+        elif name not in made and not (isinstance(mark, Node) and mark.optional):
+            found.append(f"{where}: missing; give it a value with {where}=...")
+    return found
+
+
+def _value(hint: Any, mark: Any, value: Any, where: str, allow: list[str]) -> list[str]:
+    if isinstance(value, str) and value == MISSING:
+        return []
+    if isinstance(mark, Node) and not mark.many:
+        return _node_problems(value, where, mark.optional, allow)
+    if isinstance(mark, Node):
+        if value is None:
+            return []
+        if not isinstance(value, Mapping):
+            return [f"{where}: expected nodes by name, got {value!r}"]
+        each = (_node_problems(v, f"{where}.{k}", True, allow) for k, v in value.items())
+        return [line for lines in each for line in lines]
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return _section(hint, value, where, allow)
+    try:
+        value = fit(value, hint)
+    except ValueError as error:
+        return [f"{where}: {error}"]
+    if value is None or not isinstance(mark, Range) or mark.low <= value <= mark.high:
+        return []
+    open_ended = mark.high == math.inf
+    limits = f"at least {mark.low}" if open_ended else f"between {mark.low} and {mark.high}"
+    return [f"{where}: must be {limits}, got {value}"]
+
+
+def _node_problems(value: Any, where: str, optional: bool, allow: list[str]) -> list[str]:
+    if value is None:
+        return [] if optional else [f"{where}: missing; choose one with {where}=..."]
+    if not isinstance(value, Mapping) or "_target_" not in value:
+        return [f"{where}._target_: missing; it names the class or function to build {where} with"]
+    return problems(value, where, ADDED.get(where, ()), allow=allow)
+
+
+def _absent_data(data: Any, allow: list[str]) -> list[str]:
+    """Report a ``data.root`` that isn't there, unless the layout makes its data itself."""
+    root = data.get("root") if isinstance(data, Mapping) else None
+    if not isinstance(root, str) or root == MISSING or Path(root).expanduser().exists():
+        return []
+    layout = data.get("layout")
+    if isinstance(layout, Mapping) and layout.get("_target_") not in (None, MISSING):
+        try:
+            reads = resolve(layout["_target_"], "data.layout", allow=allow)
+        except ConfigError:  # reported with the node
+            return []
+        if getattr(reads, "generates", False):
+            return []
+    return [f"data.root: there is no {root!r}; give the folder of the data set with data.root=DIR"]
+
+
+def _absent_file(plain: Mapping[str, Any], key: str) -> list[str]:
+    value: Any = plain
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    if not isinstance(value, str) or value in (*NO_FILE, MISSING) or Path(value).is_file():
+        return []
+    return [f"{key}: there is no file {value!r}; check the path"]
+
+
+__all__ = ["ADDED", "ROOTS", "Root", "check", "compose", "config_dir", "find_problems"]

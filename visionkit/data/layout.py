@@ -1,0 +1,217 @@
+"""What the readers of data layouts share: finding files, making an index, comparing splits."""
+
+import os
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from visionkit.data.index import DetectionIndex, StringTable
+from visionkit.errors import DataError
+
+SPLITS = ("train", "val", "test")
+
+SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {"val": ("val", "valid")}
+"""Other names that people give the folder of a split."""
+
+T = TypeVar("T")
+
+
+def split_names(split: str) -> tuple[str, ...]:
+    """Return the folder names that stand for ``split``, the usual one first."""
+    return SPLIT_NAMES.get(split, (split,))
+
+
+def check_root(root: str | Path) -> Path:
+    """Return the root of a data set.
+
+    Raises:
+        DataError: it isn't a folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "doesn't exist"
+        raise DataError(f"{root}: the data set's folder {what}; set data.root to the set's folder")
+    return root
+
+
+def read_text(path: Path) -> str:
+    """Read a text file of a data set (UTF-8, with or without a byte order mark).
+
+    Raises:
+        DataError: it can't be read, or isn't UTF-8.
+    """
+    try:
+        return path.read_text("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: isn't UTF-8 text ({error.reason}); save it as UTF-8") from error
+
+
+def names_in(folder: str | Path) -> frozenset[str]:
+    """The names of a folder's entries, from one listing; none where it isn't a folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(entry.name for entry in entries)
+    except OSError:
+        return frozenset()
+
+
+def missing_from(folder: Path, names: Iterable[str]) -> list[str]:
+    """Return those of ``names`` (with ``/`` between folders) that don't exist under ``folder``.
+
+    Each folder is listed once: asking for 118k files one by one takes minutes on network disks.
+    """
+    listed: dict[str, frozenset[str]] = {}
+    missing = []
+    for name in names:
+        parent, base = posixpath.split(name)
+        if parent not in listed:
+            listed[parent] = names_in(folder / parent)
+        if base not in listed[parent]:
+            missing.append(name)
+    return missing
+
+
+def find_pictures(source: Path, names: Sequence[str], folders: Sequence[Path]) -> Path:
+    """Return the first of ``folders`` that holds all pictures called ``names``.
+
+    Args:
+        source: the file that names them, for messages.
+        names: relative names, at least one.
+        folders: where to look.
+
+    Raises:
+        DataError: none of the folders has all of them.
+    """
+    best: tuple[list[str], Path] | None = None
+    for folder in folders:
+        if not folder.is_dir():
+            continue
+        missing = missing_from(folder, names)
+        if not missing:
+            return folder
+        if best is None or len(missing) < len(best[0]):
+            best = missing, folder
+    if best is not None and len(best[0]) < len(names):
+        missing, folder = best
+        where = str(folder)
+    else:
+        missing = list(names)
+        where = ", ".join(str(f) for f in folders)
+    raise DataError(
+        f"{source}: {len(missing)} of {len(names)} pictures are missing, first {missing[0]!r} "
+        f"(looked in {where}); put the pictures there or take them out of the annotations"
+    )
+
+
+def make_index(
+    *,
+    files: Sequence[str],
+    sizes: ArrayLike,
+    owner: ArrayLike,
+    boxes: ArrayLike,
+    labels: ArrayLike,
+    classes: Sequence[str],
+    category_ids: Sequence[int],
+    image_ids: ArrayLike | None = None,
+    areas: ArrayLike | None = None,
+    crowd: ArrayLike | None = None,
+    annotation_ids: ArrayLike | None = None,
+    warnings: Sequence[str] = (),
+) -> DetectionIndex:
+    """Make an index from flat columns, whose annotations may stand in any order.
+
+    Args:
+        files: N paths.
+        sizes: [N, 2], height and width, 0 0 where unknown.
+        owner: [M], the position in ``files`` that each annotation belongs to. The annotations of
+            one picture keep their order.
+        boxes: [M, 4], ``x1 y1 width height``.
+        labels: [M].
+        classes: K names.
+        category_ids: K ids.
+        image_ids: [N], 1..N by default.
+        areas: [M], width * height by default.
+        crowd: [M], none by default.
+        annotation_ids: [M], 1..M in the index's order by default.
+        warnings: what was mended.
+    """
+    belongs = np.asarray(owner, np.int64)
+    order = np.argsort(belongs, kind="stable")
+    xywh = np.asarray(boxes, np.float64).reshape(-1, 4)[order]
+    first = np.zeros(len(files) + 1, np.int64)
+    np.cumsum(np.bincount(belongs, minlength=len(files)), out=first[1:])
+    count = len(order)
+
+    def column(values: ArrayLike | None, default: ArrayLike, dtype: type) -> np.ndarray:
+        return np.asarray(default, dtype) if values is None else np.asarray(values, dtype)[order]
+
+    return DetectionIndex(
+        files=StringTable(files),
+        image_ids=np.asarray(
+            np.arange(1, len(files) + 1) if image_ids is None else image_ids, np.int64
+        ),
+        sizes=np.asarray(sizes, np.int32).reshape(-1, 2),
+        first=first,
+        boxes=xywh,
+        labels=np.asarray(labels, np.int64)[order],
+        areas=column(areas, xywh[:, 2] * xywh[:, 3], np.float64),
+        crowd=column(crowd, np.zeros(count), np.bool_),
+        annotation_ids=column(annotation_ids, np.arange(1, count + 1), np.int64),
+        classes=tuple(classes),
+        category_ids=tuple(category_ids),
+        warnings=tuple(warnings),
+    )
+
+
+def first_repeat(values: Iterable[T]) -> T | None:
+    """Return the first value that has been seen before, if any."""
+    seen: set[T] = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
+
+
+def listed(values: Sequence[object], limit: int = 10) -> str:
+    """Write values as ``a, b, c``, shortened after ``limit``."""
+    text = ", ".join(str(v) for v in values[:limit])
+    return text + (f" and {len(values) - limit} more" if len(values) > limit else "")
+
+
+def same_classes(indices: Mapping[str, DetectionIndex]) -> None:
+    """Check that all splits of a set have the same classes in the same order.
+
+    Args:
+        indices: split name -> index.
+
+    Raises:
+        DataError: two splits differ; says in which classes.
+    """
+    reference: tuple[str, DetectionIndex] | None = None
+    for split, index in indices.items():
+        if reference is None:
+            reference = split, index
+            continue
+        ours, theirs = reference[1].classes, index.classes
+        if ours == theirs:
+            continue
+        lacking = [name for name in ours if name not in theirs]
+        extra = [name for name in theirs if name not in ours]
+        parts = []
+        if lacking:
+            parts.append(f"{split} lacks {listed(lacking)}")
+        if extra:
+            parts.append(f"only {split} has {listed(extra)}")
+        if not parts:
+            parts.append(f"the order differs: {listed(ours)} against {listed(theirs)}")
+        raise DataError(
+            f"{reference[0]} and {split} have different classes ({'; '.join(parts)}); "
+            "give all splits the same list of categories"
+        )

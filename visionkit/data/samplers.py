@@ -1,0 +1,119 @@
+"""In which order, and as which batches, samples are drawn on each rank."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from visionkit.errors import ConfigError
+
+
+class SampleKey(NamedTuple):
+    """All that a training sample depends on, besides the seed.
+
+    Attributes:
+        index: of the picture.
+        epoch: counts from 0.
+        whole: whether the sample is of one whole picture (no mosaic any more).
+        canvas: height and width.
+    """
+
+    index: int
+    epoch: int
+    whole: bool
+    canvas: tuple[int, int]
+
+
+class TrainSampler:
+    """Batches of a new order each epoch, the same on every run with the same seed.
+
+    Every rank gets the same number of batches; the few samples left over are taken from the front
+    of the epoch's order again, so that no rank waits for another.
+
+    Args:
+        count: number of pictures.
+        batch_size: for each rank.
+        canvas: height and width.
+        seed: of the order.
+        epochs: length of the schedule.
+        close: the last part of the schedule, 0..1, whose samples are whole.
+        multiscale: batches differ in canvas by up to this part, in steps of 32 pixels.
+        rank: of this process.
+        ranks: number of processes.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        batch_size: int,
+        canvas: tuple[int, int],
+        seed: int = 0,
+        epochs: int = 1,
+        close: float = 0.0,
+        multiscale: float = 0.0,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        self.count, self.batch_size, self.canvas = count, batch_size, canvas
+        self.seed, self.epochs, self.close = seed, epochs, close
+        self.multiscale, self.rank, self.ranks = multiscale, rank, ranks
+        self.epoch = 0
+        if count == 0:
+            raise ConfigError("data.root: the training split has no pictures; check the folder")
+
+    @property
+    def sampler(self) -> "TrainSampler":
+        """Itself: Lightning calls ``set_epoch`` on a batch sampler's sampler."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration draws."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        per_rank = -(-self.count // self.ranks)
+        return -(-per_rank // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        rng = np.random.default_rng((self.seed, self.epoch))
+        order = rng.permutation(self.count)
+        short = -self.count % self.ranks
+        if short:
+            order = np.concatenate([order, np.resize(order, short)])
+        mine = order[self.rank :: self.ranks]
+        whole = self.epoch >= round(self.epochs * (1 - self.close))
+        for start in range(0, len(mine), self.batch_size):
+            canvas = self._canvas(rng)
+            yield [
+                SampleKey(int(i), self.epoch, whole, canvas)
+                for i in mine[start : start + self.batch_size]
+            ]
+
+    def _canvas(self, rng: np.random.Generator) -> tuple[int, int]:
+        if not self.multiscale:
+            return self.canvas
+        factor = rng.uniform(1 - self.multiscale, 1 + self.multiscale)
+        height, width = (max(32, round(side * factor / 32) * 32) for side in self.canvas)
+        return height, width
+
+
+class EvalSampler:
+    """Every picture exactly once over all ranks: nothing padded, nothing dropped.
+
+    Args:
+        count: number of pictures.
+        batch_size: for each rank.
+        rank: of this process.
+        ranks: number of processes.
+    """
+
+    def __init__(self, count: int, batch_size: int, rank: int = 0, ranks: int = 1) -> None:
+        self.mine = range(rank, count, ranks)
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.mine) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for start in range(0, len(self.mine), self.batch_size):
+            yield list(self.mine[start : start + self.batch_size])

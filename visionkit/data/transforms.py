@@ -1,0 +1,143 @@
+"""Random augmentation. The only file that imports albumentations."""
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visionkit.data import mosaic
+from visionkit.errors import ConfigError
+from visionkit.sample import Boxes, ImageMeta, Sample
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network at import otherwise
+
+import albumentations as A  # noqa: E402
+
+
+class DetectionAugment:
+    """Random placement or mosaic, mixup, flips, turns and colour.
+
+    Args:
+        mosaic: probability of a four-picture mosaic.
+        mixup: probability of blending with a second picture.
+        scale: least and greatest factor on a picture that fills the canvas.
+        mosaic_scale: the same for the pictures of a mosaic.
+        hflip: probability of mirroring left to right.
+        vflip: probability of mirroring top to bottom.
+        rotate90: probability of turning by a random quarter (on square canvases only).
+        hue: largest shift of the hue, in degrees of 180.
+        saturation: largest relative change.
+        brightness: largest relative change of brightness and contrast.
+        blur: probability of a slight blur.
+        grey: probability of taking the colour away.
+        close_mosaic: the last part of the schedule (0..1) that sees whole pictures, neither
+            mosaic nor mixup, so that training ends on what evaluation shows.
+        min_visible: a box is kept if at least this part of its area is still in the picture.
+    """
+
+    def __init__(
+        self,
+        mosaic: float = 0.5,
+        mixup: float = 0.0,
+        scale: tuple[float, float] = (0.6, 1.4),
+        mosaic_scale: tuple[float, float] = (0.5, 1.2),
+        hflip: float = 0.5,
+        vflip: float = 0.0,
+        rotate90: float = 0.0,
+        hue: float = 6.0,
+        saturation: float = 0.4,
+        brightness: float = 0.25,
+        blur: float = 0.02,
+        grey: float = 0.02,
+        close_mosaic: float = 0.25,
+        min_visible: float = 0.2,
+    ) -> None:
+        for name, (low, high) in {"scale": scale, "mosaic_scale": mosaic_scale}.items():
+            if not 0 < low <= high:
+                raise ConfigError(f"augment.{name}: [{low}, {high}] must be 0 < least <= greatest")
+        self.mosaic, self.mixup = mosaic, mixup
+        self.scale, self.mosaic_scale = tuple(scale), tuple(mosaic_scale)
+        self.close_mosaic, self.min_visible = close_mosaic, min_visible
+        self._flips = A.Compose(
+            [A.HorizontalFlip(p=hflip), A.VerticalFlip(p=vflip), A.RandomRotate90(p=rotate90)],
+            bbox_params=A.BboxParams(format="pascal_voc", label_fields=["labels"]),
+        )
+        self._colour = A.Compose(
+            [
+                A.HueSaturationValue(
+                    hue_shift_limit=hue,
+                    sat_shift_limit=100 * saturation,
+                    val_shift_limit=0,
+                    p=0.7,
+                ),
+                A.RandomBrightnessContrast(brightness, brightness, p=0.7),
+                A.GaussianBlur(blur_limit=(3, 5), p=blur),
+                A.ToGray(p=grey),
+            ]
+        )
+
+    def __call__(
+        self,
+        index: int,
+        pictures: Callable[[int], tuple[mosaic.Picture, ImageMeta]],
+        count: int,
+        canvas: tuple[int, int],
+        whole: bool,
+        rng: np.random.Generator,
+    ) -> Sample:
+        """Make one training sample.
+
+        Args:
+            index: the picture it is about.
+            pictures: gives a picture that fills the canvas, without the pad.
+            count: number of pictures there are.
+            canvas: height and width.
+            whole: neither mosaic nor mixup.
+            rng: source of all chance.
+        """
+        picture, meta = pictures(index)
+        drawn = self._arrange(picture, pictures, count, canvas, whole, rng)
+        if not whole and rng.random() < self.mixup:
+            other, _ = pictures(int(rng.integers(count)))
+            second = self._arrange(other, pictures, count, canvas, whole, rng)
+            drawn = mosaic.mixup(drawn, second, float(rng.beta(8, 8)))
+        image, target = self._vary(*drawn, rng)
+        return Sample(image, target, meta)
+
+    def _arrange(
+        self,
+        picture: mosaic.Picture,
+        pictures: Callable[[int], tuple[mosaic.Picture, ImageMeta]],
+        count: int,
+        canvas: tuple[int, int],
+        whole: bool,
+        rng: np.random.Generator,
+    ) -> mosaic.Picture:
+        if not whole and rng.random() < self.mosaic:
+            others = [pictures(int(i))[0] for i in rng.integers(count, size=3)]
+            four = [picture, *others]
+            order = rng.permutation(4)
+            return mosaic.mosaic(
+                [four[i] for i in order],
+                canvas,
+                lambda: float(rng.uniform(*self.mosaic_scale)),
+                rng,
+                self.min_visible,
+            )
+        scale = float(rng.uniform(*self.scale))
+        return mosaic.scaled(picture, canvas, scale, rng, self.min_visible)
+
+    def _vary(
+        self, image: NDArray[np.uint8], target: Boxes, rng: np.random.Generator
+    ) -> mosaic.Picture:
+        seed = int(rng.integers(2**31))
+        self._flips.set_random_seed(seed)
+        self._colour.set_random_seed(seed + 1)
+        image = self._colour(image=image)["image"]
+        flipped = self._flips(image=image, bboxes=target.boxes, labels=target.labels)
+        boxes = np.asarray(flipped["bboxes"], np.float32).reshape(-1, 4)
+        labels = np.asarray(flipped["labels"], np.int64).reshape(-1)
+        image = np.ascontiguousarray(flipped["image"])
+        target = mosaic.clean(Boxes(boxes, labels), (0, 0, *image.shape[:2]), 0.0, 1.0)
+        return image, target

@@ -1,0 +1,29 @@
+"""Errors a person can act on: one line that names the place, the cause and the mend."""
+
+from collections.abc import Sequence
+
+
+class VisionkitError(Exception):
+    """Base of every error that the command line reports without a traceback (exit code 2)."""
+
+    exit_code = 2
+
+
+class ConfigError(VisionkitError):
+    """The configuration is wrong.
+
+    Args:
+        problems: one line for each problem, each starting with the dotted path it is about.
+    """
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class DataError(VisionkitError):
+    """A file of the data set is missing, unreadable or contradicts itself."""
+
+
+class CheckpointError(VisionkitError):
+    """A checkpoint or weight file can't be read, written, or doesn't fit the model."""

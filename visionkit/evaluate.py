@@ -1,0 +1,76 @@
+"""Evaluation of a checkpoint by configuration."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+
+from visionkit import report
+from visionkit.build import build, plain
+from visionkit.checkpoint import Loaded, load_model
+from visionkit.data.datamodule import DataModule
+from visionkit.errors import CheckpointError, DataError
+from visionkit.heads.base import PredictOptions
+from visionkit.tasks.scoring import score
+
+
+def run(cfg: DictConfig) -> dict[str, float]:
+    """Score a checkpoint on a split exactly as its training did, and write the report.
+
+    Args:
+        cfg: a composed ``evaluate`` configuration.
+
+    Returns:
+        What ``metrics.json`` says.
+
+    Raises:
+        VisionkitError: anything the person can mend.
+    """
+    settings: dict[str, Any] = plain(cfg)
+    path, split, folder = settings["checkpoint"], settings["split"], Path(settings["run_dir"])
+    loaded = load_model(path)
+    if loaded.evaluator is None:
+        raise CheckpointError(f"{path}: its task has no evaluator; give another checkpoint")
+    data: DataModule = build(data_config(loaded, settings), "data", allow=settings["allow"])
+    info = data.read(split)
+    index = data.need(split)
+    if info.classes != loaded.classes:
+        raise DataError(
+            f"data.root: {data.root} has the classes {_names(info.classes)}, the checkpoint has "
+            f"{_names(loaded.classes)}; give a data set with the same classes in the same order"
+        )
+    evaluator = build(loaded.evaluator, "evaluator", allow=settings["allow"])(index=index)
+    kept = loaded.predict | {k: v for k, v in settings["predict"].items() if v is not None}
+    loaded.model.head.options = PredictOptions(
+        iou=kept["iou"], max_detections=kept["max_detections"]
+    )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    metrics = score(loaded.model, data.eval_dataloader(split), evaluator, device)
+    folder.mkdir(parents=True, exist_ok=True)
+    console = Console()
+    console.print(f"{path} on the {split} split:", highlight=False)
+    report.write_metrics(folder, metrics)
+    report.print_table(metrics, console)
+    evaluator.report(folder)
+    console.print(f"everything is in {folder}", highlight=False)
+    return metrics
+
+
+def data_config(loaded: Loaded, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The data to evaluate on: the checkpoint's own, unless the settings say otherwise.
+
+    Other data are still seen on the checkpoint's canvas.
+    """
+    chosen = settings.get("data")
+    changes = settings.get("data_overrides") or {}
+    if chosen is None:
+        return {**loaded.data, **changes}
+    return {**chosen, "image_size": list(loaded.canvas), **changes}
+
+
+def _names(classes: tuple[str, ...]) -> str:
+    shown = ", ".join(classes[:5])
+    return f"{shown} ... ({len(classes)})" if len(classes) > 5 else shown

@@ -1,0 +1,157 @@
+"""From any picture file to the run's canvas, and back: the one preprocessing of visionkit.
+
+Training, evaluation, prediction and exported files all read and letterbox pictures here, so they
+all see the same pixels. NumPy and OpenCV only.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from visionkit.errors import DataError
+
+Image = NDArray[np.uint8]
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".jp2", ".avif"}
+)
+PAD_COLOUR = (124, 116, 104)
+"""ImageNet's mean colour (RGB), which is close to zero after normalisation."""
+
+
+def read_image(path: str | Path, stated_size: tuple[int, int] | None = None) -> Image:
+    """Read a picture as [H, W, 3] uint8 RGB, upright.
+
+    Grey, palette, 16-bit, CMYK and alpha pictures are converted; the EXIF orientation is applied.
+
+    Args:
+        path: the file.
+        stated_size: height and width that the annotations give. If they are those of the pixels as
+            stored, and turning by EXIF would change them, then the annotations were made on the
+            stored pixels, and the picture is left as stored.
+
+    Raises:
+        DataError: the file is missing, empty, truncated, or no picture.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error.strerror}); check the path") from error
+    return decode_image(data, str(path), stated_size)
+
+
+def decode_image(data: bytes, name: str, stated_size: tuple[int, int] | None = None) -> Image:
+    """Decode the bytes of a picture file; see :func:`read_image`. ``name`` is for messages."""
+    problem = _damage(data)
+    if problem:
+        raise DataError(f"{name}: {problem}; replace the file or take it out of the data set")
+    image = _decode(data, cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise DataError(f"{name}: not a picture that can be decoded; replace or remove the file")
+    if stated_size and image.shape[:2] != stated_size == image.shape[1::-1]:
+        stored = _decode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+        if stored is not None:
+            image = stored
+    return image
+
+
+def _decode(data: bytes, flags: int) -> Image | None:
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        return None
+    return None if image is None else np.asarray(image, np.uint8)
+
+
+def _damage(data: bytes) -> str | None:
+    """Say what is wrong with a file that OpenCV would decode in part without a word."""
+    if not data:
+        return "the file is empty"
+    if data[:2] == b"\xff\xd8" and not _jpeg_complete(data):
+        return "truncated JPEG"
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and b"IEND" not in data[-64:]:
+        return "truncated PNG"
+    return None
+
+
+def _jpeg_complete(data: bytes) -> bool:
+    """Whether an end-of-image marker follows the scan (thumbnails in the header have their own)."""
+    position = 2
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:
+            return False
+        marker = data[position + 1]
+        if marker == 0xDA:
+            return data.find(b"\xff\xd9", position) > 0
+        if marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD7:  # fill bytes and bare markers
+            position += 1 if marker == 0xFF else 2
+            continue
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return False
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """The map from a picture's own pixels onto the canvas: one scale, then a centred pad.
+
+    Attributes:
+        size: height and width of the original picture.
+        canvas: height and width of the canvas.
+    """
+
+    size: tuple[int, int]
+    canvas: tuple[int, int]
+
+    @property
+    def resized(self) -> tuple[int, int]:
+        """Height and width of the picture on the canvas."""
+        (height, width), (canvas_h, canvas_w) = self.size, self.canvas
+        scale = min(canvas_h / height, canvas_w / width)
+        return (
+            min(canvas_h, max(1, round(height * scale))),
+            min(canvas_w, max(1, round(width * scale))),
+        )
+
+    @property
+    def pad(self) -> tuple[int, int]:
+        """Rows above and columns left of the picture."""
+        height, width = self.resized
+        return (self.canvas[0] - height) // 2, (self.canvas[1] - width) // 2
+
+    def _scale_and_shift(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        (height, width), (top, left) = self.resized, self.pad
+        scale = np.array([width / self.size[1], height / self.size[0]])
+        return np.tile(scale, 2), np.array([left, top, left, top], np.float64)
+
+    def resize(self, image: Image) -> Image:
+        """Scale the picture to :attr:`resized`, without the pad."""
+        height, width = self.resized
+        if image.shape[:2] == (height, width):
+            return image
+        shrinks = height < image.shape[0]
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.uint8)
+
+    def apply(self, image: Image) -> Image:
+        """Return the canvas [H, W, 3] with the picture on it."""
+        if image.shape[:2] != self.size:
+            raise ValueError(f"letterbox made for {self.size}, got a picture of {image.shape[:2]}")
+        canvas = np.empty((*self.canvas, 3), np.uint8)
+        canvas[:] = PAD_COLOUR
+        (height, width), (top, left) = self.resized, self.pad
+        canvas[top : top + height, left : left + width] = self.resize(image)
+        return canvas
+
+    def to_canvas(self, boxes: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Map boxes [N, 4] from original pixels to canvas pixels."""
+        scale, shift = self._scale_and_shift()
+        return (boxes * scale + shift).astype(np.float32)
+
+    def to_image(self, boxes: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Map boxes [N, 4] from canvas pixels back to original pixels, clipped to the picture."""
+        scale, shift = self._scale_and_shift()
+        height, width = self.size
+        return np.clip((boxes - shift) / scale, 0, [width, height, width, height]).astype(np.float32)

@@ -1,0 +1,89 @@
+"""Pixels in, results out: normalise, backbone, neck, head."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from visionkit.backbones.base import Backbone
+from visionkit.batch import Batch
+from visionkit.build import PACKAGES, build
+from visionkit.heads.base import Head
+from visionkit.necks.base import Neck
+from visionkit.results import Result
+
+
+class Normalise(nn.Module):
+    """From 0..255 to zero mean and unit deviation, inside the network so that exports have it too.
+
+    Args:
+        mean: of each channel, in 0..1.
+        std: likewise.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1, len(mean), 1, 1), persistent=False)
+        self.register_buffer("std", torch.ones(1, len(std), 1, 1), persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
+        self.set(mean, std)
+
+    def set(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Use other figures."""
+        self.mean.copy_(torch.tensor(mean).view_as(self.mean) * 255)
+        self.std.copy_(torch.tensor(std).view_as(self.std) * 255)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map [B, 3, H, W] uint8, or float in 0..255, to float32."""
+        return (images.float() - self.mean) / self.std
+
+
+class Model(nn.Module):
+    """A network for one task, put together from interchangeable parts.
+
+    Args:
+        backbone: gives feature maps and says what mean and std it wants.
+        neck: made from the backbone's maps.
+        head: made from the neck's maps.
+    """
+
+    def __init__(self, backbone: Backbone, neck: Neck, head: Head) -> None:
+        super().__init__()
+        self.normalise = Normalise(backbone.mean, backbone.std)
+        self.backbone, self.neck, self.head = backbone, neck, head
+
+    def forward(self, images: Tensor) -> Any:
+        """Return the head's raw output for images [B, 3, H, W], uint8 or float in 0..255."""
+        x = self.normalise(images)
+        return self.head(self.neck(self.backbone(x)), (images.shape[-2], images.shape[-1]))
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> list[Result]:
+        """Return a result in original pixels for each picture."""
+        return self.head.predict(self(batch.images), batch)
+
+
+def build_model(
+    spec: Mapping[str, Any],
+    num_classes: int,
+    *,
+    packages: Sequence[str] = PACKAGES,
+    allow: Sequence[str] = (),
+) -> Model:
+    """Build the parts in turn, each from what the one before it gives.
+
+    Args:
+        spec: plain nodes ``backbone``, ``neck`` and ``head``.
+        num_classes: K.
+        packages: what targets may come from.
+        allow: more of them.
+    """
+    where: dict[str, Any] = {"packages": tuple(packages), "allow": tuple(allow)}
+    backbone: Backbone = build(spec["backbone"], "backbone", **where)
+    neck: Neck = build(spec["neck"], "neck", **where, in_features=backbone.features)
+    head: Head = build(
+        spec["head"], "head", **where, in_features=neck.features, num_classes=num_classes
+    )
+    return Model(backbone, neck, head)

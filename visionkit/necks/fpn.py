@@ -1,0 +1,108 @@
+"""Feature pyramids, top-down and back up."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from visionkit.backbones.base import FeatureSpec, pick
+from visionkit.backbones.layers import ConvNorm, CspBlock
+from visionkit.necks.base import Neck
+
+
+class FPN(Neck):
+    """Feature pyramid network (Lin et al. 2017): laterals, a top-down path, a 3x3 smoothing.
+
+    Args:
+        in_features: what the backbone gives.
+        strides: the maps wanted; those beyond the backbone's largest are made by stride-2
+            convolutions from the last one.
+        out_channels: of every map.
+    """
+
+    def __init__(
+        self,
+        in_features: Sequence[FeatureSpec],
+        strides: Sequence[int] = (8, 16, 32),
+        out_channels: int = 256,
+    ) -> None:
+        super().__init__(in_features)
+        deepest = max(f.stride for f in in_features)
+        self.inputs = pick(in_features, [s for s in strides if s <= deepest] or strides, "neck")
+        beyond = [s for s in strides if s > deepest]
+        self.laterals = nn.ModuleList(nn.Conv2d(f.channels, out_channels, 1) for f in self.inputs)
+        self.smooth = nn.ModuleList(
+            nn.Conv2d(out_channels, out_channels, 3, padding=1) for _ in self.inputs
+        )
+        self.extra = nn.ModuleList(
+            nn.Conv2d(out_channels, out_channels, 3, stride=2, padding=1) for _ in beyond
+        )
+        self.features = tuple(FeatureSpec(f"p{s}", out_channels, s) for s in strides)
+
+    def forward(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        """See :class:`Neck`."""
+        laterals = [
+            layer(maps[f.name]) for layer, f in zip(self.laterals, self.inputs, strict=True)
+        ]
+        for i in reversed(range(len(laterals) - 1)):
+            laterals[i] = laterals[i] + upsample(laterals[i + 1], laterals[i])
+        out = [layer(x) for layer, x in zip(self.smooth, laterals, strict=True)]
+        for layer in self.extra:
+            out.append(layer(out[-1]))
+        return {f.name: x for f, x in zip(self.features, out, strict=True)}
+
+
+class PAFPN(Neck):
+    """Path aggregation (Liu et al. 2018) with cross-stage partial blocks: down, then up again.
+
+    Args:
+        in_features: what the backbone gives.
+        strides: the maps wanted, all of which the backbone must have.
+        out_channels: of each map, finest first; one number for all.
+        depth: bottlenecks in each block.
+    """
+
+    def __init__(
+        self,
+        in_features: Sequence[FeatureSpec],
+        strides: Sequence[int] = (8, 16, 32),
+        out_channels: int | Sequence[int] = 64,
+        depth: int = 1,
+    ) -> None:
+        super().__init__(in_features)
+        self.inputs = pick(in_features, strides, "neck")
+        channels = (
+            [out_channels] * len(strides) if isinstance(out_channels, int) else list(out_channels)
+        )
+        self.laterals = nn.ModuleList(
+            ConvNorm(f.channels, c) for f, c in zip(self.inputs, channels, strict=True)
+        )
+        pairs = list(zip(channels, channels[1:], strict=False))
+        self.down = nn.ModuleList(
+            CspBlock(fine + coarse, fine, depth, shortcut=False) for fine, coarse in pairs
+        )
+        self.reduce = nn.ModuleList(ConvNorm(fine, fine, 3, stride=2) for fine, _ in pairs)
+        self.up = nn.ModuleList(
+            CspBlock(fine + coarse, coarse, depth, shortcut=False) for fine, coarse in pairs
+        )
+        self.features = tuple(
+            FeatureSpec(f"p{s}", c, s) for s, c in zip(strides, channels, strict=True)
+        )
+
+    def forward(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        """See :class:`Neck`."""
+        x = [layer(maps[f.name]) for layer, f in zip(self.laterals, self.inputs, strict=True)]
+        for i in reversed(range(len(self.down))):
+            x[i] = self.down[i](torch.cat([x[i], upsample(x[i + 1], x[i])], 1))
+        for i in range(len(self.up)):
+            below = self.reduce[i](x[i])
+            if below.shape[-2:] != x[i + 1].shape[-2:]:
+                below = F.interpolate(below, size=x[i + 1].shape[-2:], mode="nearest")
+            x[i + 1] = self.up[i](torch.cat([below, x[i + 1]], 1))
+        return {f.name: y for f, y in zip(self.features, x, strict=True)}
+
+
+def upsample(x: Tensor, like: Tensor) -> Tensor:
+    """Enlarge ``x`` to the height and width of ``like`` by nearest neighbours."""
+    return F.interpolate(x, size=like.shape[-2:], mode="nearest")

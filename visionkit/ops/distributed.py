@@ -1,0 +1,43 @@
+"""The few collective operations that heads and evaluators need."""
+
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+def world_size() -> int:
+    """Number of ranks, 1 without a process group."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def mean_over_ranks(value: Tensor) -> Tensor:
+    """Average a detached tensor over ranks, so that a loss's normaliser is that of all ranks.
+
+    Without gradients (in validation, where ranks may have different numbers of batches) nothing is
+    exchanged.
+    """
+    if world_size() > 1 and torch.is_grad_enabled():
+        value = value.detach().clone()
+        dist.all_reduce(value)
+        value /= world_size()
+    return value
+
+
+def gather_objects(value: T) -> list[T]:
+    """Return the picklable ``value`` of every rank, on every rank."""
+    if world_size() == 1:
+        return [value]
+    gathered: list[Any] = [None] * world_size()
+    dist.all_gather_object(gathered, value)
+    return gathered
+
+
+
+
+def rank() -> int:
+    """This process's number, 0 without a process group."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0

@@ -1,0 +1,139 @@
+"""Prediction as a command: drawn pictures, predictions.json and a table."""
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+
+from visionkit.errors import DataError
+from visionkit.geometry import Image
+from visionkit.render import draw
+from visionkit.report import write_json
+from visionkit.results import Detections
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_ROWS = 24
+
+
+def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
+    """Predict for every picture of ``cfg.source`` and write what was found into ``cfg.run_dir``.
+
+    Args:
+        cfg: ``checkpoint``, ``source``, ``run_dir``, ``predict`` (confidence, iou, max_detections;
+            null leaves 0.25, 0.7 and 300) and ``batch_size``.
+        console: where the table goes; the screen unless given.
+
+    Returns:
+        ``images``, ``objects``, ``unreadable`` (counts) and ``run_dir``.
+
+    Raises:
+        DataError: there is no picture, or none could be read.
+        CheckpointError: the checkpoint can't be loaded.
+    """
+    from rich.console import Console
+
+    from visionkit.predictor import load
+    from visionkit.sources import find
+
+    console = console or Console()
+    files = find(cfg["source"])  # a misspelt path should not wait for the model
+    predictor = load(cfg["checkpoint"])
+    options = {k: v for k, v in dict(cfg["predict"]).items() if v is not None}
+    folder = Path(cfg["run_dir"])
+    names = picture_names([f for f in files if isinstance(f, Path)], folder)
+    errors: list[DataError] = []
+    rows: list[tuple[str, Detections]] = []
+    records: list[dict[str, object]] = []
+    batches = predictor.stream(files, batch_size=cfg["batch_size"], errors=errors, **options)
+    for path, image, result in batches:
+        _write_picture(names[Path(path)], draw(image, result))
+        height, width = image.shape[:2]
+        records.append({"file": path, "width": width, "height": height, **result.to_dict()})
+        rows.append((path, result))
+    for error in errors:
+        console.print(f"warning: {error}", style="yellow", markup=False, soft_wrap=True)
+    if not rows:
+        first = str(errors[0])
+        raise DataError(f"{cfg['source']}: none of {len(errors)} pictures could be read ({first})")
+    write_json(folder / "predictions.json", records)
+    _print_table(console, rows)
+    objects = sum(len(r) for _, r in rows)
+    left_out = f", {len(errors)} unreadable" if errors else ""
+    console.print(
+        f"{objects} objects in {len(rows)} pictures{left_out}: {folder}/",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    return {
+        "images": len(rows),
+        "objects": objects,
+        "unreadable": len(errors),
+        "run_dir": str(folder),
+    }
+
+
+def picture_names(files: list[Path], folder: Path) -> dict[Path, Path]:
+    """Choose for each file where its drawn picture goes: below ``folder``, none twice.
+
+    Folders are kept from the last one that all files share, so that pictures of the same name stay
+    apart; the drawn picture is a JPEG or, of a picture without loss, a PNG. A drawn picture never
+    takes the place of a source, even if ``folder`` is where the sources lie.
+    """
+    absolute = {f: Path(os.path.abspath(f)) for f in files}
+    parents = [str(p.parent) for p in absolute.values()]
+    shared = Path(os.path.commonpath(parents)) if parents else folder
+    taken = {os.path.realpath(p) for p in files}
+    names: dict[Path, Path] = {}
+    for file, path in absolute.items():
+        suffix = ".jpg" if path.suffix.lower() in (".jpg", ".jpeg") else ".png"
+        base = folder / path.relative_to(shared).with_suffix("")
+        target, n = base.with_name(base.name + suffix), 1
+        while os.path.realpath(target) in taken:
+            n += 1
+            target = base.with_name(f"{base.name}_{n}{suffix}")
+        taken.add(os.path.realpath(target))
+        names[file] = target
+    return names
+
+
+def _write_picture(path: Path, image: Image) -> None:
+    options = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix == ".jpg" else []
+    done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    try:
+        if not done:
+            raise OSError(0, "the picture can't be encoded")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        cause = f"can't be written ({error.strerror})"
+        raise DataError(f"{path}: {cause}; choose another run_dir or make room") from error
+
+
+def _print_table(console: "Console", rows: list[tuple[str, Detections]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("picture", overflow="ellipsis", no_wrap=True, max_width=48)
+    table.add_column("objects", overflow="fold")
+    table.add_column("best", justify="right")
+    for path, result in rows[:_ROWS]:
+        best = f"{result.scores.max():.2f}" if len(result) else "-"
+        name = path if len(path) <= 48 else "..." + path[-45:]
+        table.add_row(Text(name), Text(_counted(result)), best)
+    console.print(table)
+    if len(rows) > _ROWS:
+        console.print(f"... and {len(rows) - _ROWS} more pictures", style="dim")
+
+
+def _counted(result: Detections, most: int = 6) -> str:
+    counts = Counter(result.names).most_common()
+    words = [f"{n} {name}" for name, n in counts[:most]]
+    if len(counts) > most:
+        words.append(f"and {len(counts) - most} more classes")
+    return ", ".join(words) or "nothing found"

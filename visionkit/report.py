@@ -1,0 +1,125 @@
+"""The figures of a run, as a file and on the screen."""
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from visionkit.errors import DataError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_LAST = ("loss", "images", "seconds")
+
+
+def write_json(path: Path, data: Any, indent: int | None = None) -> None:
+    """Write JSON so that the file is either the old one or the whole new one.
+
+    Raises:
+        ValueError: a number is NaN or infinite, which JSON doesn't know.
+        DataError: the disk is full or the folder can't be written; the old file is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(data, file, indent=indent, allow_nan=False, ensure_ascii=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        cause = f"can't be written ({error.strerror})"
+        raise DataError(f"{path}: {cause}; make room or choose another folder") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def ordered(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Sort figures for people: those of the task as they came, ``loss images seconds``, classes.
+
+    Figures of one class have a slash in their name; they keep their order.
+    """
+    single = [k for k in metrics if "/" not in k and k not in _LAST]
+    common = [k for k in _LAST if k in metrics]
+    return {k: metrics[k] for k in (*single, *common, *(k for k in metrics if "/" in k))}
+
+
+def write_metrics(folder: Path, metrics: Mapping[str, float]) -> Path:
+    """Write ``metrics.json``: flat, in the order of :func:`ordered`, never half a file.
+
+    A figure that is NaN or infinite is written as ``null``: any JSON reader takes it, and it can't
+    be mistaken for a score.
+
+    Returns:
+        The file.
+    """
+    path = folder / "metrics.json"
+    data = {k: (v if math.isfinite(v) else None) for k, v in ordered(metrics).items()}
+    write_json(path, data, indent=2)
+    return path
+
+
+def print_table(metrics: Mapping[str, float], console: "Console | None" = None) -> None:
+    """Print the headline figures in a row, and those of the classes below, best first.
+
+    Many classes stand in several columns, as the screen has room. What is undefined shows as ``-``.
+    """
+    from rich.console import Console
+
+    console = console or Console()
+    figures = ordered(metrics)
+    head = {k: v for k, v in figures.items() if "/" not in k}
+    classes = {k: v for k, v in figures.items() if "/" in k}
+    keys = list(head)
+    needed = sum(max(len(k), len(_shown(k, head[k]))) + 2 for k in keys)
+    per_row = math.ceil(len(keys) / max(1, math.ceil(needed / console.width)))
+    for start in range(0, len(keys), max(1, per_row)):
+        table = _plain_table()
+        for key in keys[start : start + per_row]:
+            table.add_column(key, justify="right", no_wrap=True)
+        table.add_row(*(_shown(k, head[k]) for k in keys[start : start + per_row]))
+        console.print(table)
+    for kind in dict.fromkeys(k.partition("/")[0] for k in classes):
+        mine = {k.partition("/")[2]: v for k, v in classes.items() if k.partition("/")[0] == kind}
+        console.print()
+        console.print(_class_table(kind, mine, console.width))
+
+
+def _class_table(kind: str, values: Mapping[str, float], width: int) -> "Table":
+    from rich.text import Text
+
+    names = sorted(values, key=lambda n: -values[n] if math.isfinite(values[n]) else math.inf)
+    longest = min(max(len(n) for n in names), 28)
+    columns = min(max(1, width // (longest + 9)), 4) if len(names) > 16 else 1
+    rows = math.ceil(len(names) / columns)
+    table = _plain_table()
+    for _ in range(columns):
+        table.add_column("class", no_wrap=True, overflow="ellipsis", max_width=28)
+        table.add_column(kind, justify="right", no_wrap=True)
+    for row in range(rows):
+        cells: list[Text | str] = []
+        for name in names[row::rows]:  # down the columns, as one reads a ranking
+            cells += [Text(name), _shown(kind, values[name])]
+        table.add_row(*cells)
+    return table
+
+
+def _plain_table() -> "Table":
+    from rich.table import Table
+
+    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+
+
+def _shown(name: str, value: float) -> str:
+    if not math.isfinite(value) or value == -1:
+        return "-"
+    if name == "images":
+        return f"{value:.0f}"
+    return f"{value:.1f}" if name == "seconds" else f"{value:.3f}"

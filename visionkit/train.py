@@ -1,0 +1,216 @@
+"""Training by configuration."""
+
+import logging
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from visionkit import checkpoint, report
+from visionkit.build import build, plain
+from visionkit.callbacks.checkpoints import Checkpoints
+from visionkit.callbacks.ema import Ema
+from visionkit.config import check
+from visionkit.data.datamodule import DataModule
+from visionkit.heads.base import PredictOptions
+from visionkit.metrics.base import Evaluator
+from visionkit.models.model import Model, build_model
+from visionkit.resume import find_resume
+from visionkit.tasks.scoring import score
+from visionkit.tasks.supervised import SupervisedTask
+
+log = logging.getLogger(__name__)
+
+
+class Run:
+    """One training run, put together from a checked configuration."""
+
+    def __init__(self, cfg: DictConfig) -> None:
+        check(cfg)
+        self.start = time.perf_counter()
+        self.plain: dict[str, Any] = plain(cfg)
+        self.allow = list(self.plain["allow"])
+        _quieten()
+        lightning.seed_everything(self.plain["seed"], verbose=False)
+        self.resume = find_resume(self.plain)
+        if self.resume is not None and self.plain["resume"] == "auto":
+            self.plain["run_dir"] = str(self.resume.parent.parent)
+        self.folder = Path(self.plain["run_dir"])
+        self.console = Console()
+
+        self.data = self._build_data()
+        self.info = self.data.read("train", "val", "test")
+        self.data.need("train")
+        self.model = self._build_model()
+        self.task = self._build_task()
+        self.checkpoints = Checkpoints(self.folder / "checkpoints", *self.task.scorer.monitor)
+        self.trainer = self._build_trainer()
+
+    def _build(self, name: str, **extra: Any) -> Any:
+        return build(self.plain[name], name, allow=self.allow, **extra)
+
+    def _build_data(self) -> DataModule:
+        return self._build(  # type: ignore[no-any-return]
+            "data",
+            augment=self._build("augment"),
+            seed=self.plain["seed"],
+            epochs=self.plain["trainer"].get("max_epochs") or 1,
+        )
+
+    def _build_model(self) -> Model:
+        model = build_model(self.plain, len(self.info.classes), allow=self.allow)
+        weights = self.plain["model"]["weights"]
+        if weights != "none":
+            checkpoint.start_from(model, weights)
+        options = self.plain["predict"]
+        model.head.options = PredictOptions(
+            iou=options["iou"], max_detections=options["max_detections"]
+        )
+        return model
+
+    def _build_task(self) -> SupervisedTask:
+        entry = checkpoint.entry(
+            task=self.plain["task"]["name"],
+            spec=self.plain,
+            model=self.model,
+            classes=self.info.classes,
+            canvas=self.info.canvas,
+            data=self.plain["data"],
+            evaluator=self.plain["evaluator"],
+            predict=self.plain["predict"],
+        )
+        return self._build(  # type: ignore[no-any-return]
+            "task",
+            model=self.model,
+            entry=entry,
+            optimizer=self._build("optimizer"),
+            scheduler=self._build("scheduler"),
+            evaluator=self._evaluator("val") if "val" in self.data.splits else None,
+            compile=self.plain["model"]["compile"],
+            channels_last=self.plain["model"]["channels_last"],
+        )
+
+    def _evaluator(self, split: str) -> Evaluator:
+        return self._build("evaluator")(index=self.data.need(split))  # type: ignore[no-any-return]
+
+    def _build_trainer(self) -> lightning.Trainer:
+        ema = self.plain["ema"]
+        extra = [c for c in self._build("callbacks").values() if c is not None]
+        loggers = [
+            build(node, f"logger.{name}", allow=self.allow)
+            for name, node in (self.plain["logger"] or {}).items()
+            if node is not None
+        ]
+        return self._build(  # type: ignore[no-any-return]
+            "trainer",
+            # the order matters: checkpoints are written while averaged weights are in place
+            callbacks=[self.checkpoints, Ema(ema["decay"], ema["ramp"]), *extra],
+            logger=loggers or False,
+            plugins=[checkpoint.AtomicCheckpointIO()],
+            default_root_dir=str(self.folder),
+            use_distributed_sampler=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+
+    def fit(self) -> bool:
+        """Train. Return False if the person stopped it."""
+        if self.trainer.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            OmegaConf.save(OmegaConf.create(self.plain), self.folder / "config.yaml")
+            self._introduce()
+        try:
+            self.trainer.fit(self.task, datamodule=self.data, ckpt_path=self.resume)
+        except SystemExit as stop:
+            # Lightning's answer to Ctrl-C
+            if not isinstance(stop.__context__, KeyboardInterrupt):
+                raise
+            return False
+        except KeyboardInterrupt:
+            return False
+        return not self.trainer.interrupted
+
+    def _introduce(self) -> None:
+        parameters = sum(p.numel() for p in self.model.parameters())
+        name = self.plain["model"]["name"] or self.plain["task"]["name"]
+        sizes = ", ".join(f"{len(index)} {split}" for split, index in self.data.splits.items())
+        height, width = self.info.canvas
+        self.console.print(
+            f"{name}: {parameters / 1e6:.2f} M parameters, {len(self.info.classes)} classes, "
+            f"{sizes} pictures at {height} x {width}; run folder {self.folder}",
+            highlight=False,
+        )
+
+    def finish(self, interrupted: bool) -> dict[str, float]:
+        """Score the best checkpoint on the test split (else val), and write the report."""
+        best = self.checkpoints.best_path
+        source = best if best.exists() else self.checkpoints.last_path
+        self.model.load_state_dict(checkpoint.model_state(checkpoint.read(source)))
+        split = "test" if "test" in self.data.splits else "val"
+        if split not in self.data.splits:
+            self.console.print("no val or test split: nothing to score")
+            return {}
+        evaluator = self._evaluator(split)
+        batches = self.data.eval_dataloader(split)
+        device = self.trainer.strategy.root_device
+        metrics = score(self.model, batches, evaluator, device)
+        if interrupted:
+            metrics["interrupted"] = 1.0
+        if self.trainer.is_global_zero:
+            spent = time.perf_counter() - self.start
+            self.console.print(
+                f"{source} on the {split} split, after {spent:.0f} s in all:", highlight=False
+            )
+            report.write_metrics(self.folder, metrics)
+            report.print_table(metrics, self.console)
+            evaluator.report(self.folder)
+            self.console.print(f"everything is in {self.folder}", highlight=False)
+        return metrics
+
+
+def run(cfg: DictConfig) -> dict[str, float]:
+    """Train, then score the best checkpoint.
+
+    Args:
+        cfg: a composed configuration; it is checked first.
+
+    Returns:
+        What ``metrics.json`` says.
+
+    Raises:
+        VisionkitError: anything the person can mend.
+        KeyboardInterrupt: Ctrl-C, after ``last.ckpt`` and the metrics so far were written.
+    """
+    job = Run(cfg)
+    finished = job.fit()
+    if not finished and not job.checkpoints.last_path.exists():
+        raise KeyboardInterrupt
+    metrics = job.finish(interrupted=not finished)
+    if not finished:
+        job.console.print(
+            f"stopped; go on with resume={job.checkpoints.last_path}", highlight=False
+        )
+        raise KeyboardInterrupt
+    return metrics
+
+
+def _quieten() -> None:
+    """Leave out what Lightning says that tells a person nothing."""
+    torch.set_float32_matmul_precision("high")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*number of training batches.*smaller than the logging interval.*",
+        ".*lr_scheduler.step.*before.*optimizer.step.*",
+        ".*isinstance.treespec, LeafSpec.*",
+        ".*Checkpoint directory.*exists and is not empty.*",
+    ):
+        warnings.filterwarnings("ignore", message)
+
+
