@@ -261,6 +261,8 @@ def _list(arguments: list[str]) -> None:
         table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
         table.add_column(style="cyan", no_wrap=True)
         table.add_column(overflow="fold")
+        if not files:
+            continue
         for name, file in files:
             table.add_row(f"{group}={name}", _description(file))
         console.print(table)

@@ -1,0 +1,83 @@
+"""What a training run costs beyond the network: its time against bare steps of the same model.
+
+    python benchmarks/training_overhead.py task=detection data=coco data.root=DIR \
+        experiment=small_data trainer.max_epochs=6
+
+After each epoch of the run, as many bare steps are taken on a copy of the model with one fixed
+batch: forward, backward (of the mean square of the outputs) and optimizer step, nothing else. So
+both see the same machine at the same time. The ratio counts loader, augmentation, assignment,
+losses, averaging, validation, pictures and checkpoints. The first epoch, in which workers start and
+pictures are decoded, stands apart.
+"""
+
+import copy
+import statistics
+import sys
+import time
+from typing import Any
+
+import lightning
+import torch
+
+from visionkit.compose import compose
+from visionkit.overrides import quote
+from visionkit.tasks.optim import parameter_groups
+from visionkit.train import Run
+
+
+class Beside(lightning.Callback):
+    """Times each epoch, then as many bare steps."""
+
+    def __init__(self) -> None:
+        self.run_times: list[float] = []
+        self.bare_times: list[float] = []
+        self.images: torch.Tensor | None = None
+
+    def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
+        if batch_idx == 0:
+            self.images = batch.images.clone()
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        self.start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        self.run_times.append(time.perf_counter() - self.start)
+        assert self.images is not None
+        self.bare_times.append(bare(module, self.images, trainer.num_training_batches))
+        self.start = time.perf_counter()
+
+
+def bare(module: Any, images: torch.Tensor, steps: int) -> float:
+    """Seconds that ``steps`` bare steps take."""
+    model = copy.deepcopy(module.model).train()
+    keywords = module.make_optimizer.keywords
+    optimizer = module.make_optimizer(
+        parameter_groups(model, keywords["lr"], keywords.get("weight_decay", 0.0))
+    )
+    start = time.perf_counter()
+    for _ in range(steps):
+        raw = model(images)
+        dense = [raw.many] if raw.one is None else [raw.many, raw.one]
+        loss = sum(d.sides.square().mean() + d.classes.square().mean() for d in dense)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Run the comparison and print it."""
+    run = Run(compose(quote(sys.argv[1:]), "config"))
+    beside = Beside()
+    run.trainer.callbacks.append(beside)
+    run.fit()
+    ratios = [r / b for r, b in zip(beside.run_times, beside.bare_times, strict=True)]
+    print("epoch   run s  bare s  ratio")
+    for n, (r, b) in enumerate(zip(beside.run_times, beside.bare_times, strict=True), 1):
+        print(f"{n:5d} {r:7.2f} {b:7.2f} {r / b:6.3f}")
+    print(f"median ratio, first epoch apart: {statistics.median(ratios[1:] or ratios):.3f}")
+    print(f"whole run: {sum(beside.run_times) / sum(beside.bare_times):.3f}")
+
+
+if __name__ == "__main__":
+    main()
