@@ -23,7 +23,7 @@ usage: visionkit COMMAND [key=value ...]
 commands:
   train     task=NAME [model= backbone= neck= head= data= experiment= run_dir= seed= resume=]
   evaluate  checkpoint=FILE [data= data.root= split=test run_dir=]
-  predict   checkpoint=FILE source=IMAGE|DIR|GLOB|VIDEO [run_dir=]
+  predict   checkpoint=FILE source=IMAGE|DIR|GLOB [run_dir=]
   list      tasks, models, backbones, heads, data sets, experiments
 
 options:
@@ -52,7 +52,7 @@ usage: visionkit evaluate checkpoint=FILE [data= data.root= split=test run_dir=]
 The data are the checkpoint's own, unless data= chooses others.
 """
 _PREDICT_HELP = """\
-usage: visionkit predict checkpoint=FILE source=IMAGE|DIR|GLOB|VIDEO [run_dir= predict.confidence=]
+usage: visionkit predict checkpoint=FILE source=IMAGE|DIR|GLOB [run_dir= predict.confidence=]
 """
 
 

@@ -24,7 +24,7 @@ def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
 
     Args:
         cfg: ``checkpoint``, ``source``, ``run_dir``, ``predict`` (confidence, iou, max_detections;
-            null leaves 0.25, 0.7 and 300) and ``batch_size``.
+            null leaves what the model was trained with) and ``batch_size``.
         console: where the table goes; the screen unless given.
 
     Returns:

@@ -1,6 +1,7 @@
 """Predictions for files and arrays from a loaded model."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +23,7 @@ class Predictor:
     result doesn't depend on the others of its batch.
 
     Args:
-        loaded: a checkpoint's content: ``model``, ``classes``, ``canvas``, ``task`` and ``data``.
+        loaded: a checkpoint's content: ``model``, ``classes``, ``canvas``, ``task`` and ``predict``.
         device: where the model computes; a GPU if there is one, unless given.
     """
 
@@ -32,14 +33,15 @@ class Predictor:
         self.classes: tuple[str, ...] = tuple(loaded.classes)
         self.canvas: tuple[int, int] = loaded.canvas
         self.task: str = loaded.task
+        self.options = PredictOptions(**loaded.predict)
 
     def predict(
         self,
         source: Source,
         *,
-        confidence: float = 0.25,
-        iou: float = 0.7,
-        max_detections: int = 300,
+        confidence: float | None = None,
+        iou: float | None = None,
+        max_detections: int | None = None,
         batch_size: int = 8,
     ) -> list[Detections]:
         """Find the objects in pictures.
@@ -47,7 +49,8 @@ class Predictor:
         Args:
             source: a file, a folder (the pictures directly in it, sorted), a glob pattern, a uint8
                 array [H, W, 3] RGB or [H, W] grey, or a list of these.
-            confidence: the least score of a result, 0..1.
+            confidence: the least score of a result, 0..1. This and the next two are by default as
+                the model was trained (``predict`` in its configuration).
             iou: boxes of one class that overlap by more than this are one object, 0..1.
             max_detections: at most so many for each picture.
             batch_size: pictures computed at once.
@@ -73,9 +76,9 @@ class Predictor:
         self,
         source: Source,
         *,
-        confidence: float = 0.25,
-        iou: float = 0.7,
-        max_detections: int = 300,
+        confidence: float | None = None,
+        iou: float | None = None,
+        max_detections: int | None = None,
         batch_size: int = 8,
         errors: list[DataError] | None = None,
     ) -> Iterator[tuple[str, Image, Detections]]:
@@ -94,11 +97,12 @@ class Predictor:
             An iterator of the file's path (empty for an array), the picture [H, W, 3] uint8 RGB,
             and its result. A wrong source or option raises at once, not at the first picture.
         """
-        if not (0 <= confidence <= 1 and 0 <= iou <= 1):
+        given = {"confidence": confidence, "iou": iou, "max_detections": max_detections}
+        options = replace(self.options, **{k: v for k, v in given.items() if v is not None})
+        if not (0 <= options.confidence <= 1 and 0 <= options.iou <= 1):
             raise ValueError(f"confidence and iou lie in 0..1, got {confidence} and {iou}")
-        if max_detections < 1 or batch_size < 1:
+        if options.max_detections < 1 or batch_size < 1:
             raise ValueError("max_detections and batch_size are 1 or more")
-        options = PredictOptions(confidence, iou, max_detections)
         return self._stream(find(source), options, batch_size, errors)
 
     def _stream(
