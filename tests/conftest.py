@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tiny import make_coco
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -19,3 +21,9 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"real data not found: {SHARED_DATA} isn't there")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A COCO-format set of 8 and 4 small pictures with red and green squares."""
+    return make_coco(tmp_path_factory.mktemp("squares"))

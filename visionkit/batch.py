@@ -70,9 +70,7 @@ class Batch:
                 scores=np.ones(int(mine.sum()), np.float32),
                 labels=self.targets.labels[mine].cpu().numpy(),
             )
-            for meta, mine in (
-                (m, self.targets.image == i) for i, m in enumerate(self.meta)
-            )
+            for meta, mine in ((m, self.targets.image == i) for i, m in enumerate(self.meta))
         ]
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
@@ -85,9 +83,7 @@ class Batch:
 
     def pin_memory(self) -> "Batch":
         """Pin images and targets, for asynchronous copies to a GPU."""
-        return replace(
-            self, images=self.images.pin_memory(), targets=self.targets.pin_memory()
-        )
+        return replace(self, images=self.images.pin_memory(), targets=self.targets.pin_memory())
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

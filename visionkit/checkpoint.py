@@ -1,8 +1,8 @@
 """Self-contained checkpoints: a model can be rebuilt from the file alone, anywhere."""
 
+import contextlib
 import logging
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +19,9 @@ from visionkit.models.model import Model, build_model
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+PARTS = ("visionkit.backbones", "visionkit.necks", "visionkit.heads")
+"""What a checkpoint may build from: nothing that reads, writes or runs."""
+
 _VERSIONS = ("visionkit", "torch", "torchvision", "lightning", "timm")
 
 
@@ -141,7 +144,7 @@ def load_model(path: str | Path) -> Loaded:
     about = content["visionkit"]
     classes = tuple(about["classes"])
     try:
-        model = build_model(about["spec"], len(classes), packages=("visionkit",))
+        model = build_model(about["spec"], len(classes), packages=PARTS)
         model.load_state_dict(model_state(content))
     except (ConfigError, RuntimeError, KeyError) as error:
         reason = str(error).strip().splitlines()
@@ -164,13 +167,36 @@ def load_model(path: str | Path) -> Loaded:
     )
 
 
+def check_resume(path: str | Path, model: Model) -> None:
+    """See that training of ``model`` can go on from a checkpoint.
+
+    Raises:
+        CheckpointError: the file is none, holds weights only, or is of another model.
+    """
+    content = read(path)
+    if not content.get("optimizer_states"):
+        raise CheckpointError(
+            f"{path}: holds a model but not the state of its training; resume from a last.ckpt, "
+            "or start anew from these weights with model.weights"
+        )
+    own = {k: v.shape for k, v in model.state_dict().items()}
+    theirs = {k.removeprefix("model."): v.shape for k, v in content["state_dict"].items()}
+    unlike = sorted(k for k in own.keys() | theirs.keys() if own.get(k) != theirs.get(k))
+    if unlike:
+        raise CheckpointError(
+            f"{path}: {len(unlike)} of its model's tensors are not this model's, such as "
+            f"{unlike[0]}; resume with the settings and data it was trained with"
+        )
+
+
 def start_from(model: Model, path: str | Path) -> None:
     """Fill a whole model from a visionkit checkpoint; the class layers may differ.
 
     Raises:
         CheckpointError: the file is no visionkit checkpoint, or its model has other parts.
     """
-    state, own = model_state(read(path)), model.state_dict()
+    content = read(path)
+    state, own = model_state(content), model.state_dict()
     fits = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
     if len(fits) < len(own) / 2:
         raise CheckpointError(
@@ -178,6 +204,9 @@ def start_from(model: Model, path: str | Path) -> None:
             "choose the model that it was trained with, or take its backbone by backbone.weights"
         )
     model.load_state_dict(fits, strict=False)
+    about = content["visionkit"]["preprocess"]
+    model.backbone.mean, model.backbone.std = tuple(about["mean"]), tuple(about["std"])
+    model.normalise.set(about["mean"], about["std"])
     log.info("%s: %d of the model's %d tensors loaded", path, len(fits), len(own))
 
 
@@ -193,23 +222,23 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             CheckpointError: the disk is full or the folder can't be written.
         """
         target = Path(path)
-        temporary = None
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-            with os.fdopen(handle, "wb") as stream:
+            with temporary.open("wb") as stream:
                 torch.save(checkpoint, stream)
                 stream.flush()
                 os.fsync(stream.fileno())
             os.replace(temporary, target)
         except (OSError, RuntimeError) as error:
-            if temporary is not None and os.path.exists(temporary):
-                os.unlink(temporary)
             kept = "; the one before it is whole" if target.exists() else ""
             raise CheckpointError(
                 f"{target}: the checkpoint can't be written ({_reason(error)}){kept}; "
                 "free some space or choose another run_dir, then resume"
             ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
 
 def _reason(error: BaseException) -> str:

@@ -154,4 +154,6 @@ class Letterbox:
         """Map boxes [N, 4] from canvas pixels back to original pixels, clipped to the picture."""
         scale, shift = self._scale_and_shift()
         height, width = self.size
-        return np.clip((boxes - shift) / scale, 0, [width, height, width, height]).astype(np.float32)
+        return np.clip((boxes - shift) / scale, 0, [width, height, width, height]).astype(
+            np.float32
+        )

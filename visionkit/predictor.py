@@ -23,7 +23,7 @@ class Predictor:
     result doesn't depend on the others of its batch.
 
     Args:
-        loaded: a checkpoint's content: ``model``, ``classes``, ``canvas``, ``task`` and ``predict``.
+        loaded: a checkpoint's ``model``, ``classes``, ``canvas``, ``task`` and ``predict``.
         device: where the model computes; a GPU if there is one, unless given.
     """
 
@@ -97,7 +97,11 @@ class Predictor:
             An iterator of the file's path (empty for an array), the picture [H, W, 3] uint8 RGB,
             and its result. A wrong source or option raises at once, not at the first picture.
         """
-        given = {"confidence": confidence, "iou": iou, "max_detections": max_detections}
+        given: dict[str, Any] = {
+            "confidence": confidence,
+            "iou": iou,
+            "max_detections": max_detections,
+        }
         options = replace(self.options, **{k: v for k, v in given.items() if v is not None})
         if not (0 <= options.confidence <= 1 and 0 <= options.iou <= 1):
             raise ValueError(f"confidence and iou lie in 0..1, got {confidence} and {iou}")

@@ -1,13 +1,15 @@
 """Which checkpoint a run continues."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from yaml import YAMLError
 
-from visionkit.errors import CheckpointError, ConfigError
+from visionkit.errors import CheckpointError
 
 _MAY_DIFFER = ("run_dir", "resume")
 
@@ -46,6 +48,17 @@ def find_resume(cfg: Mapping[str, Any]) -> Path | None:
     return None
 
 
+def bring_best(resume: Path, folder: Path) -> None:
+    """Copy the best checkpoint so far when a run goes on in another folder of checkpoints.
+
+    The best figure is continued, so its weights must be there too, even if none is better.
+    """
+    source, target = resume.parent / "best.ckpt", folder / "best.ckpt"
+    if source.is_file() and not target.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
 def _finished(file: Path) -> bool:
     try:
         return "interrupted" not in json.loads(file.read_text())
@@ -56,9 +69,9 @@ def _finished(file: Path) -> bool:
 def _same(file: Path, cfg: Mapping[str, Any]) -> bool:
     try:
         other = OmegaConf.to_container(OmegaConf.load(file))
-    except (OSError, ValueError, ConfigError):
+    except (OSError, ValueError, YAMLError):
         return False
     if not isinstance(other, dict):
         return False
     keys = (cfg.keys() | other.keys()) - set(_MAY_DIFFER)
-    return all(cfg.get(k) == other.get(k) for k in keys)
+    return all(cfg.get(str(k)) == other.get(k) for k in keys)

@@ -1,6 +1,7 @@
 """Training by configuration."""
 
 import logging
+import signal
 import time
 import warnings
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.callbacks import LearningRateMonitor
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
@@ -20,7 +22,7 @@ from visionkit.data.datamodule import DataModule
 from visionkit.heads.base import PredictOptions
 from visionkit.metrics.base import Evaluator
 from visionkit.models.model import Model, build_model
-from visionkit.resume import find_resume
+from visionkit.resume import bring_best, find_resume
 from visionkit.tasks.scoring import score
 from visionkit.tasks.supervised import SupervisedTask
 
@@ -47,6 +49,8 @@ class Run:
         self.info = self.data.read("train", "val", "test")
         self.data.need("train")
         self.model = self._build_model()
+        if self.resume is not None:
+            checkpoint.check_resume(self.resume, self.model)
         self.task = self._build_task()
         self.checkpoints = Checkpoints(self.folder / "checkpoints", *self.task.scorer.monitor)
         self.trainer = self._build_trainer()
@@ -100,12 +104,14 @@ class Run:
 
     def _build_trainer(self) -> lightning.Trainer:
         ema = self.plain["ema"]
-        extra = [c for c in self._build("callbacks").values() if c is not None]
         loggers = [
             build(node, f"logger.{name}", allow=self.allow)
             for name, node in (self.plain["logger"] or {}).items()
             if node is not None
         ]
+        extra = [c for c in (self._build("callbacks") or {}).values() if c is not None]
+        if not loggers:  # it refuses to run where nothing would be logged
+            extra = [c for c in extra if not isinstance(c, LearningRateMonitor)]
         return self._build(  # type: ignore[no-any-return]
             "trainer",
             # the order matters: checkpoints are written while averaged weights are in place
@@ -125,12 +131,16 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=True)
             OmegaConf.save(OmegaConf.create(self.plain), self.folder / "config.yaml")
             self._introduce()
+            if self.resume is not None:
+                bring_best(self.resume, self.checkpoints.folder)
         try:
             self.trainer.fit(self.task, datamodule=self.data, ckpt_path=self.resume)
         except SystemExit as stop:
             # Lightning's answer to Ctrl-C
             if not isinstance(stop.__context__, KeyboardInterrupt):
                 raise
+            # which also made the process deaf to the next one
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             return False
         except KeyboardInterrupt:
             return False
@@ -212,5 +222,3 @@ def _quieten() -> None:
         ".*Checkpoint directory.*exists and is not empty.*",
     ):
         warnings.filterwarnings("ignore", message)
-
-

@@ -19,7 +19,7 @@ Norm = (
     nn.LayerNorm,
     nn.modules.instancenorm._InstanceNorm,
 )
-"""The classes whose weights are scales, not directions: never decayed, frozen by ``frozen_norm``."""
+"""Their weights are scales, not directions: never decayed, frozen by ``frozen_norm``."""
 
 
 @dataclass(frozen=True)

@@ -72,14 +72,14 @@ class CspBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, depth: int = 1, shortcut: bool = True) -> None:
         super().__init__()
         half = max(8, outputs // 2)
-        self.half = half
+        self.width = half
         self.split = ConvNorm(inputs, 2 * half)
         self.blocks = nn.ModuleList(Bottleneck(half, shortcut) for _ in range(depth))
         self.mix = ConvNorm((2 + depth) * half, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, inputs, H, W] to [B, outputs, H, W]."""
-        parts = list(self.split(x).split(self.half, 1))
+        parts = list(self.split(x).split(self.width, 1))
         for block in self.blocks:
             parts.append(block(parts[-1]))
         mixed: Tensor = self.mix(torch.cat(parts, 1))

@@ -1,5 +1,7 @@
 """Any network of timm that gives feature maps."""
 
+from typing import Any
+
 import timm
 from torch import Tensor
 
@@ -30,11 +32,12 @@ class TimmBackbone(Backbone):
         super().__init__(lr_multiplier)
         if not timm.is_model(name):
             raise ConfigError(
-                f"backbone.name: timm has no network called {name!r}; "
-                "timm.list_models() names them"
+                f"backbone.name: timm has no network called {name!r}; timm.list_models() names them"
             )
         try:
-            self.net = timm.create_model(name, features_only=True, pretrained=weights == "default")
+            net = timm.create_model(
+                name, features_only=True, pretrained=weights == "default"
+            )
         except (RuntimeError, AttributeError, NotImplementedError) as error:
             if weights == "default" and not isinstance(error, AttributeError):
                 raise _offline(name, error) from error
@@ -43,9 +46,10 @@ class TimmBackbone(Backbone):
             ) from error
         except OSError as error:
             raise _offline(name, error) from error
+        self.net: Any = net
         config = timm.get_pretrained_cfg(name)
         if config is not None:
-            self.mean, self.std = tuple(config.mean), tuple(config.std)
+            self.mean, self.std = tuple(config.mean), tuple(config.std)  # type: ignore[assignment]
         if weights not in ("none", "default"):
             load_weights(self, weights)
         self._names = tuple(f"stride{r}" for r in self.net.feature_info.reduction())

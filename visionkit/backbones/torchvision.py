@@ -45,9 +45,8 @@ class TorchvisionBackbone(Backbone):
         if weights not in ("none", "default"):
             load_weights(self, weights)
         self._blocks = tuple(_blocks(self.net))
-        probed = tuple(path for path in self._blocks)
-        self._wanted = frozenset(probed)
-        self.finish(probed, frozen_stages, frozen_norm)
+        self._wanted = frozenset(self._blocks)
+        self.finish(self._blocks, frozen_stages, frozen_norm)
         self._wanted = frozenset(f.name for f in self.features)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -63,7 +62,7 @@ class TorchvisionBackbone(Backbone):
 
 def _build(name: str, weights: str) -> nn.Module:
     try:
-        return torchvision.models.get_model(
+        net: nn.Module = torchvision.models.get_model(
             name, weights="DEFAULT" if weights == "default" else None
         )
     except OSError as error:
@@ -71,6 +70,7 @@ def _build(name: str, weights: str) -> nn.Module:
             f"backbone.weights: the weights of {name} can't be downloaded ({error}); go online, "
             "or give a file by backbone.weights=FILE"
         ) from error
+    return net
 
 
 def _blocks(net: nn.Module) -> list[str]:

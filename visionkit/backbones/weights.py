@@ -68,8 +68,9 @@ def load_weights(backbone: Backbone, path: str | Path) -> int:
     log.info("%s: %d of the backbone's %d tensors loaded", path, matched, len(learned))
     if matched < len(learned):
         missing = next(own[name][0] for name in learned if name not in best)
-        log.warning("%s: %d tensors stay at random, such as %s", path,
-                    len(learned) - matched, missing)
+        log.warning(
+            "%s: %d tensors stay at random, such as %s", path, len(learned) - matched, missing
+        )
     return matched
 
 
@@ -78,7 +79,7 @@ def _without_net(key: str) -> str:
 
 
 def _canonical(key: str) -> str:
-    """timm's feature extractors write ``stages_0`` where the network itself writes ``stages.0``."""
+    """Timm's feature extractors write ``stages_0`` where the network itself writes ``stages.0``."""
     return key.replace(".", "_")
 
 
@@ -94,12 +95,16 @@ def _read(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Any] | None]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{path}: not a weight file that torch can read ({reason})") from error
+        raise CheckpointError(
+            f"{path}: not a weight file that torch can read ({reason})"
+        ) from error
     if isinstance(content, Mapping) and "visionkit" in content:
         from visionkit.checkpoint import model_state
 
         state = model_state(content)
-        ours = {k.removeprefix("backbone."): v for k, v in state.items() if k.startswith("backbone.")}
+        ours = {
+            k.removeprefix("backbone."): v for k, v in state.items() if k.startswith("backbone.")
+        }
         return ours, content["visionkit"]["preprocess"]
     for key in ("state_dict", "model", "state_dict_ema"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):

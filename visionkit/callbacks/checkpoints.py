@@ -38,10 +38,13 @@ class Checkpoints(lightning.Callback):
         """To use."""
         return self.folder / "best.ckpt"
 
-    def on_validation_epoch_end(
+    def on_validation_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Save while the weights that were evaluated are in place."""
+        """Save while the weights that were evaluated are in place.
+
+        Only now is the figure known: callbacks' ``on_validation_epoch_end`` runs before the task's.
+        """
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             return
         value = float(trainer.callback_metrics.get(self.monitor, math.nan))

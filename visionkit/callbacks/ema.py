@@ -1,5 +1,6 @@
 """A moving average of the weights."""
 
+import math
 from typing import Any
 
 import lightning
@@ -17,7 +18,7 @@ class Ema(lightning.Callback):
 
     Args:
         decay: 0..1; 0 switches the average off.
-        ramp: updates after which the decay has reached 63 % of its value.
+        ramp: updates after which the decay has reached 63 % of its value; 0 for no ramp.
     """
 
     def __init__(self, decay: float = 0.999, ramp: float = 100) -> None:
@@ -27,13 +28,20 @@ class Ema(lightning.Callback):
         self._aside: dict[str, Tensor] | None = None
         self._step = -1
 
-    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_fit_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
         """Begin with the weights as they are, unless a checkpoint was loaded."""
         state = _task(pl_module).model.state_dict()
         if self.average:
             self.average = {k: v.to(state[k].device) for k, v in self.average.items()}
         else:
             self.average = {k: v.detach().clone() for k, v in state.items()}
+
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Remember the step that training goes on from."""
         self._step = trainer.global_step
 
     def on_train_batch_end(
@@ -44,7 +52,7 @@ class Ema(lightning.Callback):
             return
         self._step = trainer.global_step
         self.updates += 1
-        decay = self.decay * (1 - float(torch.exp(torch.tensor(-self.updates / self.ramp))))
+        decay = self.decay * (1 - math.exp(-self.updates / self.ramp) if self.ramp else 1)
         state = _task(pl_module).model.state_dict()
         floats = [k for k, v in state.items() if v.is_floating_point()]
         torch._foreach_lerp_(

@@ -45,13 +45,15 @@ class Samples(lightning.Callback):
         classes = tuple(pl_module.entry["classes"])
         if room <= 0:
             return
-        for meta, truth, result in list(zip(batch.meta, batch.truth(), results, strict=True))[:room]:
+        for meta, truth, result in list(zip(batch.meta, batch.truth(), results, strict=True))[
+            :room
+        ]:
             if not isinstance(result, Detections):
                 continue
             image = read_image(meta.path, meta.letterbox.size)
             factor = self.width / image.shape[1]
-            small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-            small = np.asarray(small, np.uint8)
+            resized = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+            small: Image = np.asarray(resized, np.uint8)
             shown = [
                 replace(r, boxes=(r.boxes * factor).astype(np.float32), classes=classes)
                 for r in (truth, result.above(self.confidence))

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import cv2
 import lightning
@@ -128,17 +128,35 @@ class DataModule(lightning.LightningDataModule):
             self.batch_size,
             self.canvas,
             seed=self.seed,
-            epochs=self.epochs,
             close=self.augment.close_mosaic if self.augment else 0.0,
             multiscale=self.multiscale,
             rank=rank(),
             ranks=world_size(),
         )
+        sampler.epochs = self._schedule(len(sampler))
+        if self.trainer is not None:
+            # Lightning iterates before it tells the epoch, and leaves skipping to the loader
+            done = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed
+            sampler.resume(self.trainer.current_epoch, done)
         return self._loader(dataset, sampler, persistent=True)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """The validation split, whole and in order."""
-        return self.eval_dataloader("val")
+    def _schedule(self, batches: int) -> int:
+        """Epochs until training ends, be it by ``max_epochs`` or by ``max_steps``."""
+        trainer = self.trainer
+        if trainer is None or trainer.max_steps < 0:
+            return self.epochs
+        limit = trainer.limit_train_batches
+        if limit is not None:
+            batches = int(batches * limit) if isinstance(limit, float) else min(batches, limit)
+        steps = -(-max(1, batches) // trainer.accumulate_grad_batches)
+        by_steps = -(-trainer.max_steps // steps)
+        unbounded = trainer.max_epochs in (None, -1)
+        return by_steps if unbounded else min(by_steps, self.epochs)
+
+    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        """The validation split, whole and in order; nothing where the set has none."""
+        self.read("val")
+        return self.eval_dataloader("val") if "val" in self.splits else []
 
     def eval_dataloader(self, split: str) -> DataLoader[Batch]:
         """A split, whole and in order, letterboxed."""
@@ -150,8 +168,8 @@ class DataModule(lightning.LightningDataModule):
         self, dataset: DetectionDataset, sampler: TrainSampler | EvalSampler, persistent: bool
     ) -> DataLoader[Batch]:
         return DataLoader(
-            dataset,
-            batch_sampler=sampler,  # type: ignore[arg-type]
+            cast(Any, dataset),
+            batch_sampler=cast(Any, sampler),
             num_workers=self.workers,
             collate_fn=collate,
             pin_memory=torch.cuda.is_available(),
@@ -166,7 +184,9 @@ def _one_thread(_: int) -> None:
 
 def default_workers() -> int:
     """One fewer than the cores this process may use, 1 to 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
+    )
     return min(8, max(1, cores - 1))
 
 

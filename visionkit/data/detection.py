@@ -39,9 +39,9 @@ class DetectionDataset(Dataset[Sample]):
 
     def __getitem__(self, key: int | SampleKey) -> Sample:
         if not isinstance(key, SampleKey):
-            return self._whole(key)
+            return self._whole(key, self.canvas)
         if self.augment is None:
-            return self._whole(key.index)
+            return self._whole(key.index, key.canvas)
         rng = np.random.default_rng((self.seed, key.epoch, key.index))
         return self.augment(
             key.index,
@@ -52,9 +52,9 @@ class DetectionDataset(Dataset[Sample]):
             rng,
         )
 
-    def _whole(self, i: int) -> Sample:
+    def _whole(self, i: int, canvas: tuple[int, int]) -> Sample:
         image = self._read(i)
-        box = Letterbox((image.shape[0], image.shape[1]), self.canvas)
+        box = Letterbox((image.shape[0], image.shape[1]), canvas)
         boxes, labels = self.index.targets(i, box.size)
         return Sample(
             image=box.apply(image),
@@ -78,5 +78,7 @@ class DetectionDataset(Dataset[Sample]):
         boxes, labels = self.index.targets(i, size)
         factor = np.array([image.shape[1] / size[1], image.shape[0] / size[0]], np.float32)
         target = Boxes((boxes * np.tile(factor, 2)).astype(np.float32), labels)
-        meta = ImageMeta(int(self.index.image_ids[i]), str(self.index.path(i)), Letterbox(size, canvas))
+        meta = ImageMeta(
+            int(self.index.image_ids[i]), str(self.index.path(i)), Letterbox(size, canvas)
+        )
         return (image, target), meta

@@ -86,7 +86,7 @@ def scaled(
     rng: np.random.Generator,
     min_visible: float,
 ) -> Picture:
-    """One picture at a random place: inside the canvas if it is smaller, a random crop if larger."""
+    """One picture at a random place: inside the canvas if smaller, a random crop if larger."""
     image = blank(canvas)
     room = [canvas[k] - picture[0].shape[k] * scale for k in (0, 1)]
     top_left = (room[0] * rng.random(), room[1] * rng.random())
@@ -118,8 +118,12 @@ def mosaic(
         factor = scale()
         h, w = (side * factor for side in picture[0].shape[:2])
         above, before = k < 2, k % 2 == 0
-        window = (0 if above else cy, 0 if before else cx, cy if above else height,
-                  cx if before else width)
+        window = (
+            0 if above else cy,
+            0 if before else cx,
+            cy if above else height,
+            cx if before else width,
+        )
         top_left = (cy - h if above else cy, cx - w if before else cx)
         parts.append(place(image, picture, factor, top_left, window, min_visible))
     return image, join(parts)

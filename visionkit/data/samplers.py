@@ -1,14 +1,15 @@
 """In which order, and as which batches, samples are drawn on each rank."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
 from visionkit.errors import ConfigError
 
 
-class SampleKey(NamedTuple):
+@dataclass(frozen=True)
+class SampleKey:
     """All that a training sample depends on, besides the seed.
 
     Attributes:
@@ -58,6 +59,7 @@ class TrainSampler:
         self.seed, self.epochs, self.close = seed, epochs, close
         self.multiscale, self.rank, self.ranks = multiscale, rank, ranks
         self.epoch = 0
+        self.skip = 0
         if count == 0:
             raise ConfigError("data.root: the training split has no pictures; check the folder")
 
@@ -69,6 +71,10 @@ class TrainSampler:
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration draws."""
         self.epoch = epoch
+
+    def resume(self, epoch: int, batches: int) -> None:
+        """Let the next iteration draw what is left of ``epoch`` after so many batches."""
+        self.epoch, self.skip = epoch, batches % len(self)
 
     def __len__(self) -> int:
         per_rank = -(-self.count // self.ranks)
@@ -82,8 +88,11 @@ class TrainSampler:
             order = np.concatenate([order, np.resize(order, short)])
         mine = order[self.rank :: self.ranks]
         whole = self.epoch >= round(self.epochs * (1 - self.close))
-        for start in range(0, len(mine), self.batch_size):
+        skip, self.skip = self.skip, 0
+        for batch, start in enumerate(range(0, len(mine), self.batch_size)):
             canvas = self._canvas(rng)
+            if batch < skip:
+                continue
             yield [
                 SampleKey(int(i), self.epoch, whole, canvas)
                 for i in mine[start : start + self.batch_size]

@@ -300,7 +300,7 @@ def _to_segment(x: Floats, y: Floats, a: NDArray[np.float64], b: NDArray[np.floa
 
 
 def _paint(canvas: Floats, distance: Floats, colour: Floats) -> None:
-    """Lay a colour over the canvas where ``distance`` is negative, with a soft edge of one pixel."""
+    """Lay a colour on the canvas where ``distance`` is negative, with an edge of one pixel."""
     cover = np.clip(0.5 - distance, 0, 1)[:, :, None]
     canvas += cover * (colour - canvas)
 

@@ -12,7 +12,7 @@ from visionkit.sample import Boxes, ImageMeta, Sample
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network at import otherwise
 
-import albumentations as A  # noqa: E402
+import albumentations as A
 
 
 class DetectionAugment:
@@ -57,12 +57,13 @@ class DetectionAugment:
             if not 0 < low <= high:
                 raise ConfigError(f"augment.{name}: [{low}, {high}] must be 0 < least <= greatest")
         self.mosaic, self.mixup = mosaic, mixup
-        self.scale, self.mosaic_scale = tuple(scale), tuple(mosaic_scale)
+        self.scale, self.mosaic_scale = scale, mosaic_scale
         self.close_mosaic, self.min_visible = close_mosaic, min_visible
+        boxes = A.BboxParams(format="pascal_voc", label_fields=["labels"])
         self._flips = A.Compose(
-            [A.HorizontalFlip(p=hflip), A.VerticalFlip(p=vflip), A.RandomRotate90(p=rotate90)],
-            bbox_params=A.BboxParams(format="pascal_voc", label_fields=["labels"]),
+            [A.HorizontalFlip(p=hflip), A.VerticalFlip(p=vflip)], bbox_params=boxes
         )
+        self._turn = A.Compose([A.RandomRotate90(p=rotate90)], bbox_params=boxes)
         self._colour = A.Compose(
             [
                 A.HueSaturationValue(
@@ -136,6 +137,9 @@ class DetectionAugment:
         self._colour.set_random_seed(seed + 1)
         image = self._colour(image=image)["image"]
         flipped = self._flips(image=image, bboxes=target.boxes, labels=target.labels)
+        if image.shape[0] == image.shape[1]:
+            self._turn.set_random_seed(seed + 2)
+            flipped = self._turn(**flipped)
         boxes = np.asarray(flipped["bboxes"], np.float32).reshape(-1, 4)
         labels = np.asarray(flipped["labels"], np.int64).reshape(-1)
         image = np.ascontiguousarray(flipped["image"])

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -91,26 +92,31 @@ class Branch(nn.Module):
         )
         # the first boxes reach about two cells to each side
         slope = -torch.arange(bins, dtype=torch.float32) / 2
-        for sides, classes in zip(self.sides, self.classes, strict=True):
-            nn.init.normal_(sides[-1].weight, std=0.01)
-            sides[-1].bias.data.copy_(slope.repeat(4))
-            nn.init.normal_(classes[-1].weight, std=0.01)
-            nn.init.constant_(classes[-1].bias, -math.log((1 - prior) / prior))
+        for bias, layers in (
+            (slope.repeat(4), self.sides),
+            (torch.full((num_classes,), -math.log((1 - prior) / prior)), self.classes),
+        ):
+            for layer in layers:
+                last = cast(nn.Conv2d, cast(nn.Sequential, layer)[-1])
+                nn.init.normal_(last.weight, std=0.01)
+                cast(Tensor, last.bias).data.copy_(bias)
 
     def forward(self, maps: Sequence[Tensor]) -> Dense:
         """Flatten the predictions of all maps."""
         sides = [layer(x).flatten(2) for layer, x in zip(self.sides, maps, strict=True)]
         classes = [layer(x).flatten(2) for layer, x in zip(self.classes, maps, strict=True)]
-        flat = torch.cat(sides, 2).transpose(1, 2)
+        flat = torch.cat(sides, 2).transpose(1, 2).contiguous()
         return Dense(
-            sides=flat.unflatten(2, (4, self.bins)),
+            sides=flat.view(*flat.shape[:2], 4, self.bins),
             classes=torch.cat(classes, 2).transpose(1, 2),
         )
 
 
 class YoloHead(Head):
-    """Decoupled anchor-free detection with task-aligned assignment (Feng et al. 2021), CIoU
-    (Zheng et al. 2020) and distribution focal loss (Li et al. 2020).
+    """Decoupled anchor-free detection.
+
+    With task-aligned assignment (Feng et al. 2021), CIoU (Zheng et al. 2020) and distribution focal
+    loss (Li et al. 2020).
 
     With ``one_to_one`` a second branch learns one point an object, on features whose gradient is
     stopped, and its boxes need no suppression (Wang et al. 2024).
@@ -170,7 +176,8 @@ class YoloHead(Head):
 
     def boxes(self, dense: Dense, raw: YoloRaw) -> Tensor:
         """Expected boxes [B, A, 4] in canvas pixels, float32."""
-        distances = dense.sides.float().softmax(-1) @ self.reach
+        # a sum, not a matrix product, which autocast would make bfloat16
+        distances = (dense.sides.float().softmax(-1) * self.reach).sum(-1)
         return boxes_from_distances(raw.points, distances * raw.strides[:, None])
 
     def loss(self, raw: YoloRaw, batch: Batch) -> dict[str, Tensor]:
@@ -217,7 +224,7 @@ class YoloHead(Head):
         return {name: value / total * self.gains[name] for name, value in parts.items()}
 
     def decode(self, raw: YoloRaw) -> Decoded:
-        """Return the best ``candidates`` boxes of each picture, not suppressed. See :class:`Head`."""
+        """Return the best ``candidates`` boxes of each picture, not suppressed."""
         dense = raw.one if raw.one is not None else raw.many
         scores = dense.classes.float().sigmoid()
         kept = min(self.candidates, scores.shape[1] * scores.shape[2])

@@ -1,0 +1,1 @@
+"""Scores of results against a split's truth."""

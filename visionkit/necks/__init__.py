@@ -1,0 +1,1 @@
+"""Networks between a backbone's maps and a head."""

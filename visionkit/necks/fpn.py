@@ -1,6 +1,7 @@
 """Feature pyramids, top-down and back up."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -78,7 +79,7 @@ class PAFPN(Neck):
         self.laterals = nn.ModuleList(
             ConvNorm(f.channels, c) for f, c in zip(self.inputs, channels, strict=True)
         )
-        pairs = list(zip(channels, channels[1:], strict=False))
+        pairs = list(pairwise(channels))
         self.down = nn.ModuleList(
             CspBlock(fine + coarse, fine, depth, shortcut=False) for fine, coarse in pairs
         )

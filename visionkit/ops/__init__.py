@@ -1,0 +1,1 @@
+"""Boxes, assignment and collectives, as pure functions."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
+from torchvision.ops import nms
 
 
 class Decoded(NamedTuple):
@@ -23,7 +23,7 @@ class Decoded(NamedTuple):
 
 
 def box_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of boxes [..., 4] with boxes [..., 4], broadcast; 0 for empty ones."""
+    """Intersection over union of boxes [..., 4] and [..., 4], broadcast; 0 for empty ones."""
     inter, union = _overlap(a, b)
     return inter / union.clamp(min=1e-9)
 
@@ -77,7 +77,7 @@ def grid_points(
 
 
 def boxes_from_distances(points: Tensor, distances: Tensor) -> Tensor:
-    """Boxes [..., A, 4] whose left, top, right and bottom lie ``distances`` away from the points."""
+    """Boxes [..., A, 4] whose left, top, right, bottom lie ``distances`` away from the points."""
     return torch.cat([points - distances[..., :2], points + distances[..., 2:]], -1)
 
 
@@ -91,6 +91,9 @@ def suppress(decoded: Decoded, confidence: float, iou: float, limit: int) -> lis
     for boxes, scores, labels in zip(*decoded, strict=True):
         enough = scores >= confidence
         boxes, scores, labels = boxes[enough], scores[enough], labels[enough]
-        best = batched_nms(boxes, scores, labels, iou)[:limit]
+        # classes are moved apart in float64, which costs no precision at any canvas size
+        span = boxes.max() - boxes.min() + 1 if len(boxes) else boxes.new_zeros(())
+        apart = boxes.double() + (labels * span.double())[:, None]
+        best = nms(apart, scores.double(), iou)[:limit]
         kept.append(Decoded(boxes[best], scores[best], labels[best]))
     return kept

@@ -36,8 +36,6 @@ def gather_objects(value: T) -> list[T]:
     return gathered
 
 
-
-
 def rank() -> int:
     """This process's number, 0 without a process group."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0

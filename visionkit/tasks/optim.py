@@ -15,8 +15,8 @@ from visionkit.backbones.base import Backbone, Norm
 def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
     """Split the trainable parameters by how they are to be optimised.
 
-    Norms, biases and other vectors are never decayed; a backbone's learning rate is multiplied by
-    its ``lr_multiplier``. Each group says in ``matrix`` whether it holds weights of two or more
+    Norms, biases and other vectors (a ConvNeXt's layer scale [C, 1, 1]) are never decayed; a
+    backbone's learning rate is multiplied by its ``lr_multiplier``. Each group says in ``matrix`` whether it holds weights of two or more
     dimensions.
     """
     multiplier: dict[int, float] = {}
@@ -29,7 +29,8 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[d
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:
-            matrix = parameter.ndim > 1 and id(parameter) not in undecayed
+            vector = parameter.ndim < 2 or parameter[0].numel() == 1
+            matrix = not vector and id(parameter) not in undecayed
             groups.setdefault((multiplier.get(id(parameter), 1.0), matrix), []).append(parameter)
     return [
         {
@@ -101,14 +102,14 @@ class Muon(Optimizer):
             "lr": lr,
             "weight_decay": weight_decay,
             "momentum": momentum,
-            "betas": tuple(betas),
+            "betas": tuple(map(float, betas)),
             "eps": eps,
             "steps": steps,
         }
         super().__init__(params, defaults)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient."""
         loss = None
         if closure is not None:
@@ -129,10 +130,11 @@ class Muon(Optimizer):
 
     def _orthogonal(self, p: Tensor, group: dict[str, Any]) -> None:
         state = self.state[p]
+        assert p.grad is not None
         if not state:
             state["momentum"] = torch.zeros_like(p)
         state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-        direction = torch.lerp(p.grad, state["momentum"], group["momentum"])  # type: ignore[arg-type]
+        direction = torch.lerp(p.grad, state["momentum"], group["momentum"])
         matrix = direction.reshape(len(p), -1)
         update = orthogonalise(matrix, group["steps"])
         scale = 0.2 * math.sqrt(max(matrix.shape))
@@ -167,11 +169,12 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     The quintic's coefficients are those of Jordan et al. (2024), which converge to about 0.7..1.2.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    tall = matrix.shape[0] > matrix.shape[1]
+    x: Tensor = matrix.mT if tall else matrix
     x = x.bfloat16() if x.is_cuda else x.float()
     x = x / (x.norm() + 1e-7)
     for _ in range(steps):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
     x = x.to(matrix.dtype)
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
+    return x.mT if tall else x

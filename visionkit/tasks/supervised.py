@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from visionkit.batch import Batch
+from visionkit.build import call
 from visionkit.metrics.base import Evaluator
+from visionkit.models.model import Model
 from visionkit.results import Result
 from visionkit.tasks.base import Task
 from visionkit.tasks.optim import parameter_groups
@@ -24,7 +26,7 @@ class SupervisedTask(Task):
         model: a :class:`visionkit.models.model.Model`.
         entry: the plain ``visionkit`` entry of checkpoints.
         optimizer: makes an optimizer from parameter groups.
-        scheduler: makes a schedule from the optimizer and ``total_steps``.
+        scheduler: makes a schedule from the optimizer and ``total_steps``; None for a constant rate.
         evaluator: scores the validation split; None where there is none.
         l1: weight of the sum of absolute weights in the loss.
         l2: weight of half the sum of squared weights in the loss (unlike decoupled weight decay).
@@ -36,23 +38,24 @@ class SupervisedTask(Task):
     def __init__(
         self,
         name: str,
-        model: nn.Module,
+        model: Model,
         entry: dict[str, Any],
         optimizer: Callable[..., Optimizer],
-        scheduler: Callable[..., LRScheduler],
+        scheduler: Callable[..., LRScheduler] | None = None,
         evaluator: Evaluator | None = None,
         l1: float = 0.0,
         l2: float = 0.0,
         reference_batch: int = 0,
-        compile: bool = False,  # noqa: A002
+        compile: bool = False,
         channels_last: bool = False,
     ) -> None:
         super().__init__(name, model, entry)
+        self.model: Model
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.l1, self.l2, self.reference_batch = l1, l2, reference_batch
         self.channels_last = channels_last
         if channels_last:
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.model.to(memory_format=torch.channels_last)
         # kept out of the module's children, so that a checkpoint's names are the plain model's
         self._forward: list[Callable[[Tensor], Any]] = [
             torch.compile(model, dynamic=False) if compile else model
@@ -110,9 +113,11 @@ class SupervisedTask(Task):
         keywords = getattr(self.make_optimizer, "keywords", {})
         lr = float(keywords.get("lr", 1e-3)) * self._batch_factor()
         groups = parameter_groups(self.model, lr, float(keywords.get("weight_decay", 0.0)))
-        optimizer = self.make_optimizer(groups)
+        optimizer: Optimizer = call(self.make_optimizer, "optimizer", groups)
+        if self.make_scheduler is None:
+            return {"optimizer": optimizer}
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = self.make_scheduler(optimizer, total_steps=steps)
+        schedule = call(self.make_scheduler, "scheduler", optimizer, total_steps=steps)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
