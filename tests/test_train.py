@@ -19,8 +19,12 @@ from visionkit.errors import CheckpointError
 class StopAt(lightning.Callback):
     """Presses Ctrl-C after so many batches, or in the validation of an epoch."""
 
-    def __init__(self, batches: int = -1, validation: int = -1) -> None:
-        self.batches, self.validation = batches, validation
+    def __init__(self, batches: int = -1, validation: int = -1, before: int = -1) -> None:
+        self.batches, self.validation, self.before = batches, validation, before
+
+    def on_train_batch_start(self, trainer, *args):
+        if trainer.global_step == self.before:
+            raise KeyboardInterrupt
 
     def on_train_batch_end(self, trainer, *args):
         if trainer.global_step == self.batches:
@@ -107,14 +111,16 @@ def test_best_holds_the_weights_that_scored_best(squares, tmp_path):
     assert metrics["AP"] == pytest.approx(max(scores), abs=1e-6)
 
 
-def test_resume_equals_a_run_that_never_stopped(squares, tmp_path, finished):
-    first = tiny_config(squares, tmp_path, "trainer.max_epochs=3", "seed=1")
-    interrupted(first, batches=3)  # in the middle of the second epoch's two batches
+@pytest.mark.parametrize(("where", "workers"), [("batches", 0), ("before", 1)])
+def test_resume_equals_a_run_that_never_stopped(squares, tmp_path, finished, where, workers):
+    more = f"data.num_workers={workers}"
+    first = tiny_config(squares, tmp_path, "trainer.max_epochs=3", "seed=1", more)
+    interrupted(first, **{where: 3})  # in the middle of the second epoch's two batches
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["interrupted"] == 1
     content = checkpoint.read(tmp_path / "checkpoints" / "last.ckpt")
     assert content["global_step"] == 3
-    again = tiny_config(squares, tmp_path, "trainer.max_epochs=3", "seed=1", "resume=auto")
+    again = tiny_config(squares, tmp_path, "trainer.max_epochs=3", "seed=1", "resume=auto", more)
     metrics = train.run(again)
     assert "interrupted" not in metrics
     assert checkpoint.read(tmp_path / "checkpoints" / "last.ckpt")["global_step"] == 6
@@ -122,10 +128,10 @@ def test_resume_equals_a_run_that_never_stopped(squares, tmp_path, finished):
 
 
 def test_resume_after_an_epoch_equals_a_run_that_never_stopped(squares, tmp_path, finished):
-    interrupted(tiny_config(squares, tmp_path, "trainer.max_epochs=3", "seed=1"), batches=4)
+    words = ["trainer.max_epochs=3", "seed=1", "data.num_workers=1"]
+    interrupted(tiny_config(squares, tmp_path, *words), before=4)
     last = tmp_path / "checkpoints" / "last.ckpt"
-    again = tiny_config(squares, tmp_path / "b", "trainer.max_epochs=3", "seed=1", f"resume={last}")
-    train.run(again)
+    train.run(tiny_config(squares, tmp_path / "b", *words, f"resume={last}"))
     assert_same(states(tmp_path / "b"), states(finished[0]))
 
 

@@ -167,8 +167,11 @@ def load_model(path: str | Path) -> Loaded:
     )
 
 
-def check_resume(path: str | Path, model: Model) -> None:
+def check_resume(path: str | Path, model: Model) -> tuple[int, int]:
     """See that training of ``model`` can go on from a checkpoint.
+
+    Returns:
+        The epoch to go on with, and how many batches of it are done.
 
     Raises:
         CheckpointError: the file is none, holds weights only, or is of another model.
@@ -187,6 +190,9 @@ def check_resume(path: str | Path, model: Model) -> None:
             f"{path}: {len(unlike)} of its model's tensors are not this model's, such as "
             f"{unlike[0]}; resume with the settings and data it was trained with"
         )
+    loop = content["loops"]["fit_loop"]
+    batches = loop["epoch_loop.batch_progress"]["current"]["completed"]
+    return loop["epoch_progress"]["current"]["processed"], batches
 
 
 def start_from(model: Model, path: str | Path) -> None:

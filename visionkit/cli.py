@@ -4,6 +4,7 @@ Imports are inside the functions, so that ``visionkit --help`` answers at once.
 """
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -72,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from visionkit.argtypes import nearest
 
             raise ConfigError(f"{command}: no such command{nearest(command, commands)}")
+        _speak()
         if os.getcwd() not in sys.path:  # for the user's own packages, named in allow=
             sys.path.append(os.getcwd())
         commands[command](rest)
@@ -82,6 +84,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _speak() -> None:
+    """Show what visionkit has to say, as plain lines on stderr."""
+    logger = logging.getLogger("visionkit")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
 
 
 def _report(error: VisionkitError) -> None:

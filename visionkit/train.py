@@ -50,7 +50,7 @@ class Run:
         self.data.need("train")
         self.model = self._build_model()
         if self.resume is not None:
-            checkpoint.check_resume(self.resume, self.model)
+            self.data.start = checkpoint.check_resume(self.resume, self.model)
         self.task = self._build_task()
         self.checkpoints = Checkpoints(self.folder / "checkpoints", *self.task.scorer.monitor)
         self.trainer = self._build_trainer()
@@ -84,7 +84,7 @@ class Run:
             model=self.model,
             classes=self.info.classes,
             canvas=self.info.canvas,
-            data=self.plain["data"],
+            data=self.plain["data"] | {"root": str(self.data.root.absolute())},
             evaluator=self.plain["evaluator"],
             predict=self.plain["predict"],
         )
@@ -220,5 +220,6 @@ def _quieten() -> None:
         ".*lr_scheduler.step.*before.*optimizer.step.*",
         ".*isinstance.treespec, LeafSpec.*",
         ".*Checkpoint directory.*exists and is not empty.*",
+        ".*your dataloader is not resumable.*",  # the sampler resumes
     ):
         warnings.filterwarnings("ignore", message)

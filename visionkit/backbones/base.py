@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from visionkit.errors import ConfigError
+from visionkit.targets import first_line
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -128,21 +129,29 @@ def probe(backbone: nn.Module, names: Sequence[str]) -> tuple[FeatureSpec, ...]:
     """Measure channels and strides on a real forward pass; of one stride the last map counts.
 
     Raises:
-        ConfigError: a map's side is not a power-of-two fraction of the input's.
+        ConfigError: the network doesn't take pictures, or a map's side is not a power-of-two
+            fraction of the input's.
     """
     side = 224
     training = backbone.training
     backbone.eval()
-    maps = backbone(torch.zeros(1, 3, side, side))
+    try:
+        maps = backbone(torch.zeros(1, 3, side, side))
+    except (RuntimeError, AssertionError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"backbone.name: the network's layers don't turn a picture of {side} pixels into "
+            f"feature maps one after another ({first_line(error)}); choose another network"
+        ) from error
     backbone.train(training)
     specs: dict[int, FeatureSpec] = {}
     for name in names:
-        _, channels, height, _ = maps[name].shape
-        stride = next((s for s in (1, 2, 4, 8, 16, 32, 64) if abs(side / s - height) < 1), None)
+        shape = tuple(maps[name].shape)
+        rows = shape[2] if len(shape) == 4 and shape[2] == shape[3] else -1
+        stride = next((s for s in (1, 2, 4, 8, 16, 32, 64) if abs(side / s - rows) < 1), None)
         if stride is None:
             raise ConfigError(
-                f"backbone: map {name!r} has {height} rows for {side} pixels, which is no stride "
-                "of 1, 2, 4 ... 64; choose another network"
+                f"backbone.name: map {name!r} is {list(shape)} for {side} x {side} pixels, which "
+                "is no [B, C, H, W] of stride 1, 2, 4 ... 64; choose another network"
             )
-        specs[stride] = FeatureSpec(name, channels, stride)
+        specs[stride] = FeatureSpec(name, shape[1], stride)
     return tuple(specs[s] for s in sorted(specs))

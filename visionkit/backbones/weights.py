@@ -101,11 +101,16 @@ def _read(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Any] | None]:
     if isinstance(content, Mapping) and "visionkit" in content:
         from visionkit.checkpoint import model_state
 
-        state = model_state(content)
+        try:
+            state, preprocess = model_state(content), content["visionkit"]["preprocess"]
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{path}: a damaged visionkit checkpoint, it lacks {error}; give another file"
+            ) from error
         ours = {
             k.removeprefix("backbone."): v for k, v in state.items() if k.startswith("backbone.")
         }
-        return ours, content["visionkit"]["preprocess"]
+        return ours, preprocess
     for key in ("state_dict", "model", "state_dict_ema"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

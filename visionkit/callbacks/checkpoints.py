@@ -74,6 +74,9 @@ class Checkpoints(lightning.Callback):
         if isinstance(exception, CheckpointError) or trainer.global_step == self._last_step:
             return
         if trainer.global_step > 0:
+            progress = trainer.fit_loop.epoch_loop.batch_progress
+            if progress.current.processed > progress.current.completed:
+                progress.increment_completed()  # its step is done: don't do it again
             self._save_last(trainer)
 
     def state_dict(self) -> dict[str, Any]:

@@ -48,6 +48,9 @@ class Ema(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: Any
     ) -> None:
         """Take in the weights if the optimizer has stepped."""
+        self._take_in(trainer, pl_module)
+
+    def _take_in(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         if not self.decay or trainer.global_step == self._step:
             return
         self._step = trainer.global_step
@@ -98,6 +101,8 @@ class Ema(lightning.Callback):
         checkpoint: dict[str, Any],
     ) -> None:
         """Add the average as ``ema``; put the weights, not the average, into ``state_dict``."""
+        if self._aside is None:
+            self._take_in(trainer, pl_module)  # an interrupt may come between step and average
         if self.decay and self.updates:
             checkpoint["ema"] = {"updates": self.updates, "model": self.average}
         if self._aside is not None:

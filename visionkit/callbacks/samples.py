@@ -22,7 +22,7 @@ class Samples(lightning.Callback):
         width: of one picture, in pixels.
     """
 
-    def __init__(self, count: int = 6, confidence: float = 0.25, width: int = 480) -> None:
+    def __init__(self, count: int = 6, confidence: float = 0.25, width: int = 360) -> None:
         self.count, self.confidence, self.width = count, confidence, width
         self._panels: list[Image] = []
 
@@ -71,5 +71,6 @@ class Samples(lightning.Callback):
         folder.mkdir(parents=True, exist_ok=True)
         sheet = contact_sheet(self._panels, columns=2)
         file = folder / f"epoch_{trainer.current_epoch + 1:03d}.jpg"
-        cv2.imwrite(str(file), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        quality = [cv2.IMWRITE_JPEG_QUALITY, 85]
+        cv2.imwrite(str(file), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), quality)
         self._panels = []

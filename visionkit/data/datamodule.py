@@ -58,6 +58,11 @@ class DataModule(lightning.LightningDataModule):
         augment: makes training samples.
         seed: of order and augmentation.
         epochs: length of the schedule.
+
+    Attributes:
+        splits: those read so far.
+        start: epoch, and batches of it, that training goes on after. Lightning tells a sampler
+            neither before its workers begin.
     """
 
     def __init__(
@@ -74,7 +79,7 @@ class DataModule(lightning.LightningDataModule):
         epochs: int = 1,
     ) -> None:
         super().__init__()
-        self.layout, self.root = layout, Path(root)
+        self.layout, self.root = layout, Path(root).expanduser()
         self.canvas = canvas_of(image_size)
         if batch_size < 1:
             raise ConfigError(f"data.batch_size: {batch_size} must be at least 1")
@@ -83,6 +88,7 @@ class DataModule(lightning.LightningDataModule):
         self.cache, self.multiscale = cache, multiscale
         self.augment, self.seed, self.epochs = augment, seed, epochs
         self.splits: dict[str, DetectionIndex] = {}
+        self.start = (0, 0)
 
     def read(self, *splits: str) -> DataInfo:
         """Read splits that weren't read yet; those that the set lacks are left out.
@@ -134,10 +140,7 @@ class DataModule(lightning.LightningDataModule):
             ranks=world_size(),
         )
         sampler.epochs = self._schedule(len(sampler))
-        if self.trainer is not None:
-            # Lightning iterates before it tells the epoch, and leaves skipping to the loader
-            done = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed
-            sampler.resume(self.trainer.current_epoch, done)
+        sampler.resume(*self.start)
         return self._loader(dataset, sampler, persistent=True)
 
     def _schedule(self, batches: int) -> int:

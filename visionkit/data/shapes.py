@@ -229,7 +229,11 @@ def _place(
         extent = (high - low) / (high - low).max()
         across = rng.uniform(_SMALLEST, min(height, width) / 2)
         corner = rng.uniform(0, 1, 2) * (np.array([width, height]) - extent * across)
-        distance = _distance(CLASSES[label], outline * across + corner, x, y)
+        distance = np.full(x.shape, np.inf, np.float32)
+        left, top = np.maximum(corner - 2, 0).astype(int).tolist()
+        right, bottom = (corner + extent * across + 3).astype(int).tolist()
+        near = np.s_[top:bottom, left:right]
+        distance[near] = _distance(CLASSES[label], outline * across + corner, x[near], y[near])
         mask = distance < 0
         if all(2 * _behind(s, mask).visible.sum() >= s.mask.sum() for s in shapes):
             x1, y1 = corner.tolist()
@@ -258,9 +262,8 @@ def _outline(name: str, angle: float) -> NDArray[np.float64]:
         return np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
     if name == "cross":
         arm = 0.34
-        quarter = np.array([[arm, arm], [1, arm], [1, -arm]])
-        turns = [quarter @ _rotation(-k * np.pi / 2) for k in range(4)]
-        return np.concatenate(turns[::-1]) @ _rotation(angle)
+        quarter = np.array([[1, -arm], [1, arm], [arm, arm]])
+        return np.concatenate([quarter @ _rotation(angle + k * np.pi / 2) for k in range(4)])
     points, inner = {"square": (4, 1.0), "triangle": (3, 1.0), "star": (5, 0.45)}[name]
     steps = 2 * points if inner < 1 else points
     theta = np.arange(steps) * (2 * np.pi / steps) + angle

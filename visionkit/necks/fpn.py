@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from visionkit.backbones.base import FeatureSpec, pick
 from visionkit.backbones.layers import ConvNorm, CspBlock
+from visionkit.errors import ConfigError
 from visionkit.necks.base import Neck
 
 
@@ -76,6 +77,11 @@ class PAFPN(Neck):
         channels = (
             [out_channels] * len(strides) if isinstance(out_channels, int) else list(out_channels)
         )
+        if len(channels) != len(strides):
+            raise ConfigError(
+                f"neck.out_channels: {len(channels)} given for {len(strides)} strides; give one "
+                "for each, or one number for all"
+            )
         self.laterals = nn.ModuleList(
             ConvNorm(f.channels, c) for f, c in zip(self.inputs, channels, strict=True)
         )

@@ -15,9 +15,9 @@ from visionkit.backbones.base import Backbone, Norm
 def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
     """Split the trainable parameters by how they are to be optimised.
 
-    Norms, biases and other vectors (a ConvNeXt's layer scale [C, 1, 1]) are never decayed; a
-    backbone's learning rate is multiplied by its ``lr_multiplier``. Each group says in ``matrix`` whether it holds weights of two or more
-    dimensions.
+    Norms, biases and other vectors (a ConvNeXt's layer scale [C, 1, 1] too) are never decayed; a
+    backbone's learning rate is multiplied by its ``lr_multiplier``. Each group says in ``matrix``
+    whether it holds weights that are no vectors.
     """
     multiplier: dict[int, float] = {}
     undecayed: set[int] = set()

@@ -1,0 +1,85 @@
+"""The README's commands run as they stand there, with a tiny budget."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tiny import make_coco
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+TINY = [
+    "trainer.max_epochs=1",
+    "trainer.limit_train_batches=1",
+    "trainer.limit_val_batches=1",
+    "data.image_size=64",
+    "data.batch_size=2",
+    "data.num_workers=0",
+    "trainer.accelerator=cpu",
+]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
+    return [part.strip() for line in lines for part in line.split("&&")]
+
+
+def run(command: str, folder: Path) -> str:
+    words = shlex.split(command)
+    if words[0] == "visionkit":
+        words = [sys.executable, "-m", "visionkit", *words[1:]]
+    else:
+        assert words[0] == "python"
+        words = [sys.executable, str(ROOT / words[1]), *words[2:]]
+    if "train" in command:
+        words += TINY
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_the_two_commands_of_a_fresh_machine_stand_in_the_readme() -> None:
+    assert "pip install -e . && python tools/train.py task=detection" in README
+    assert "pip install -e '.[test]' && pytest" in README
+
+
+def test_ci_installs_and_tests_as_the_readme_says() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    assert "install -e '.[test]'" in script.replace('"', "'")
+    assert "pytest" in script
+
+
+def test_links_and_pictures_exist() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("readme")
+    make_coco(home / "DIR")
+    shutil.copytree(home / "DIR" / "val", home / "PICTURES")
+    return home
+
+
+def test_the_commands_run_in_order(folder: Path) -> None:
+    ran = [c for c in commands() if c.startswith(("visionkit", "python"))]
+    assert len(ran) >= 7
+    for command in ran:
+        out = run(command, folder)
+        if "train" in command:
+            assert "AP" in out, command
+    for block in blocks("python"):
+        done = subprocess.run(
+            [sys.executable, "-c", block], cwd=folder, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
