@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from tiny import make_coco
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

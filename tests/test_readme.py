@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tiny import make_coco
 
 ROOT = Path(__file__).parents[1]

@@ -9,8 +9,8 @@ import lightning
 import pytest
 import torch
 from omegaconf import open_dict
-
 from tiny import make_coco, tiny_config
+
 from visionkit import checkpoint, evaluate, train
 from visionkit.compose import compose
 from visionkit.errors import CheckpointError

@@ -51,11 +51,11 @@ def run(cfg: DictConfig) -> dict[str, float]:
     metrics = score(loaded.model, data.eval_dataloader(split), evaluator, device)
     folder.mkdir(parents=True, exist_ok=True)
     console = Console()
-    console.print(f"{path} on the {split} split:", highlight=False)
+    console.print(f"{path} on the {split} split:", highlight=False, soft_wrap=True)
     report.write_metrics(folder, metrics)
     report.print_table(metrics, console)
     evaluator.report(folder)
-    console.print(f"everything is in {folder}", highlight=False)
+    console.print(f"everything is in {folder}", highlight=False, soft_wrap=True)
     return metrics
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import cv2.utils.logging as cv2_logging
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,10 +60,16 @@ def decode_image(data: bytes, name: str, stated_size: tuple[int, int] | None = N
 
 
 def _decode(data: bytes, flags: int) -> Image | None:
+    level = cv2_logging.getLogLevel()
+    cv2_logging.setLogLevel(cv2_logging.LOG_LEVEL_SILENT)  # damage is the caller's to report
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         return None
+    finally:
+        # Another thread may have silenced it before this one did; it also turns it on again.
+        if level != cv2_logging.LOG_LEVEL_SILENT:
+            cv2_logging.setLogLevel(level)
     return None if image is None else np.asarray(image, np.uint8)
 
 
@@ -72,7 +79,7 @@ def _damage(data: bytes) -> str | None:
         return "the file is empty"
     if data[:2] == b"\xff\xd8" and not _jpeg_complete(data):
         return "truncated JPEG"
-    if data[:8] == b"\x89PNG\r\n\x1a\n" and b"IEND" not in data[-64:]:
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and not _png_complete(data):
         return "truncated PNG"
     return None
 
@@ -90,6 +97,16 @@ def _jpeg_complete(data: bytes) -> bool:
             position += 1 if marker == 0xFF else 2
             continue
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return False
+
+
+def _png_complete(data: bytes) -> bool:
+    """Whether the chunks follow one another up to the end marker (anything may come after it)."""
+    position = 8
+    while position + 12 <= len(data):
+        if data[position + 4 : position + 8] == b"IEND":
+            return True
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
     return False
 
 

@@ -155,6 +155,7 @@ class Run:
             f"{name}: {parameters / 1e6:.2f} M parameters, {len(self.info.classes)} classes, "
             f"{sizes} pictures at {height} x {width}; run folder {self.folder}",
             highlight=False,
+            soft_wrap=True,
         )
 
     def finish(self, interrupted: bool) -> dict[str, float]:
@@ -165,7 +166,9 @@ class Run:
         split = "test" if "test" in self.data.splits else "val"
         if split not in self.data.splits:
             self.console.print("no val or test split: nothing to score")
-            return {}
+            metrics = {"images": 0.0, "seconds": 0.0}
+            report.write_metrics(self.folder, metrics)
+            return metrics
         evaluator = self._evaluator(split)
         batches = self.data.eval_dataloader(split)
         device = self.trainer.strategy.root_device
@@ -175,12 +178,14 @@ class Run:
         if self.trainer.is_global_zero:
             spent = time.perf_counter() - self.start
             self.console.print(
-                f"{source} on the {split} split, after {spent:.0f} s in all:", highlight=False
+                f"{source} on the {split} split, after {spent:.0f} s in all:",
+                highlight=False,
+                soft_wrap=True,
             )
             report.write_metrics(self.folder, metrics)
             report.print_table(metrics, self.console)
             evaluator.report(self.folder)
-            self.console.print(f"everything is in {self.folder}", highlight=False)
+            self.console.print(f"everything is in {self.folder}", highlight=False, soft_wrap=True)
         return metrics
 
 

@@ -1,4 +1,4 @@
-"""The detection head: losses of constant names, the same in every mode, and boxes that come home."""
+"""The detection head: constant losses, the same in every mode, and boxes that come home."""
 
 import numpy as np
 import pytest
@@ -89,8 +89,11 @@ def test_the_one_to_one_branch_teaches_neither_neck_nor_backbone():
     model = make_model(one_to_one=True).train()
     losses = model.head.loss(model(SOME.images), SOME)
     sum(v for k, v in losses.items() if k.startswith("one_")).backward()
-    touched = {n.split(".")[0] + "." + n.split(".")[1] for n, p in model.named_parameters()
-               if p.grad is not None and p.grad.abs().sum() > 0}
+    touched = {
+        n.split(".")[0] + "." + n.split(".")[1]
+        for n, p in model.named_parameters()
+        if p.grad is not None and p.grad.abs().sum() > 0
+    }
     assert touched == {"head.one"}
 
 

@@ -35,9 +35,7 @@ class TimmBackbone(Backbone):
                 f"backbone.name: timm has no network called {name!r}; timm.list_models() names them"
             )
         try:
-            net = timm.create_model(
-                name, features_only=True, pretrained=weights == "default"
-            )
+            net = timm.create_model(name, features_only=True, pretrained=weights == "default")
         except (RuntimeError, AttributeError, NotImplementedError) as error:
             if weights == "default" and not isinstance(error, AttributeError):
                 raise _offline(name, error) from error
@@ -52,7 +50,8 @@ class TimmBackbone(Backbone):
             self.mean, self.std = tuple(config.mean), tuple(config.std)  # type: ignore[assignment]
         if weights not in ("none", "default"):
             load_weights(self, weights)
-        self._names = tuple(f"stride{r}" for r in self.net.feature_info.reduction())
+        info: Any = self.net.feature_info
+        self._names = tuple(f"stride{r}" for r in info.reduction())
         self.finish(self._names, frozen_stages, frozen_norm)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:

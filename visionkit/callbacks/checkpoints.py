@@ -73,8 +73,9 @@ class Checkpoints(lightning.Callback):
         """Lose nothing that was learned since the last save."""
         if isinstance(exception, CheckpointError) or trainer.global_step == self._last_step:
             return
-        if trainer.global_step > 0:
-            progress = trainer.fit_loop.epoch_loop.batch_progress
+        alone = trainer.world_size > 1 and not isinstance(exception, KeyboardInterrupt)
+        if trainer.global_step > 0 and not alone:  # saving waits for the other ranks
+            progress: Any = trainer.fit_loop.epoch_loop.batch_progress
             if progress.current.processed > progress.current.completed:
                 progress.increment_completed()  # its step is done: don't do it again
             self._save_last(trainer)

@@ -95,21 +95,22 @@ class TrainingProgress(ProgressBar):
         spent = self._told - self._start
         done = trainer.global_step - self._first_step
         left = float(trainer.estimated_stepping_batches) - trainer.global_step
-        ahead = f"{_clock(spent / done * left)} left" if done and left >= 0 else ""
+        ahead = f", {_clock(spent / done * left)} left" if done and left >= 0 else ""
         epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-        self._console.print(
-            f"{epoch}  {self._figures(trainer)}  {_clock(spent)}  {ahead}", highlight=False
-        )
+        line = f"{epoch}  {self._figures(trainer)}  {_clock(spent)}{ahead}"
+        self._console.print(line, highlight=False, soft_wrap=True)
 
     def _figures(self, trainer: lightning.Trainer) -> str:
-        shown = {
-            name: float(value)
-            for name, value in trainer.callback_metrics.items()
-            if name in trainer.progress_bar_metrics or name in ("train/loss", "val/loss")
-        }
-        losses = {k: v for k, v in trainer.callback_metrics.items() if k.startswith("train/")}
-        shown |= {k: float(v) for k, v in losses.items()}
-        return "  ".join(f"{k.removeprefix('train/')} {v:.3f}" for k, v in shown.items())
+        figures = {k: float(v) for k, v in trainer.callback_metrics.items()}
+        parts = {k.removeprefix("train/"): v for k, v in figures.items() if k.startswith("train/")}
+        shown = []
+        if "loss" in parts:
+            total = parts.pop("loss")
+            shown.append(f"loss {total:.2f} ({' '.join(f'{k} {v:.2f}' for k, v in parts.items())})")
+        if "val/loss" in figures:
+            shown.append(f"val {figures['val/loss']:.2f}")
+        last = [k for k in trainer.progress_bar_metrics if "/" not in k and k in figures]
+        return "  ".join([*shown, *(f"{k} {figures[k]:.3f}" for k in last)])
 
     def on_train_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule

@@ -150,7 +150,7 @@ def read_coco_file(path: Path, folders: list[Path]) -> DetectionIndex:
         annotation_ids=ids,
         classes=classes,
         category_ids=category_ids,
-        warnings=[f"{path}: {n} {_noun(what, n)} {what}" for what, n in mended.items()],
+        mended=[f"{path}: {n} {_noun(what, n)} {what}" for what, n in mended.items()],
     )
 
 
@@ -289,7 +289,7 @@ def _box_of_mask(segmentation: object) -> list[float] | None:
         x, y = values[0::2], values[1::2]
         return [min(x), min(y), max(x) - min(x), max(y) - min(y)]
     if isinstance(segmentation, dict):
-        from pycocotools import mask  # type: ignore[import-untyped]
+        from pycocotools import mask
 
         try:
             height, width = segmentation["size"]

@@ -158,7 +158,7 @@ class DataModule(lightning.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """The validation split, whole and in order; nothing where the set has none."""
-        self.read("val")
+        self.read("train", "val")
         return self.eval_dataloader("val") if "val" in self.splits else []
 
     def eval_dataloader(self, split: str) -> DataLoader[Batch]:

@@ -2,12 +2,15 @@
 
 import os
 import posixpath
+import struct
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 from visionkit.data.index import DetectionIndex, StringTable
 from visionkit.errors import DataError
@@ -109,6 +112,38 @@ def find_pictures(source: Path, names: Sequence[str], folders: Sequence[Path]) -
     )
 
 
+def upright_size(path: str | Path) -> tuple[int, int]:
+    """Height and width of a picture once its EXIF orientation is applied, from its header alone.
+
+    Raises:
+        DataError: the file is missing or no picture.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                width, height = image.size
+                # Image.getexif() would decode a PNG as a whole.
+                header = image.info.get("exif")
+    except OSError as error:
+        cause = f"can't be read ({error.strerror})" if error.strerror else "isn't a picture"
+        raise DataError(f"{path}: {cause}; replace the file or take it out of the set") from error
+    except (Image.DecompressionBombError, SyntaxError, ValueError) as error:
+        raise DataError(
+            f"{path}: isn't a usable picture ({error}); replace the file or take it out of the set"
+        ) from error
+    if header:
+        exif = Image.Exif()
+        try:
+            exif.load(header)
+            turned = exif.get(0x0112) in (5, 6, 7, 8)
+        except (OSError, SyntaxError, ValueError, struct.error):
+            turned = False
+        if turned:
+            return width, height
+    return height, width
+
+
 def make_index(
     *,
     files: Sequence[str],
@@ -122,7 +157,7 @@ def make_index(
     areas: ArrayLike | None = None,
     crowd: ArrayLike | None = None,
     annotation_ids: ArrayLike | None = None,
-    warnings: Sequence[str] = (),
+    mended: Sequence[str] = (),
 ) -> DetectionIndex:
     """Make an index from flat columns, whose annotations may stand in any order.
 
@@ -139,7 +174,7 @@ def make_index(
         areas: [M], width * height by default.
         crowd: [M], none by default.
         annotation_ids: [M], 1..M in the index's order by default.
-        warnings: what was mended.
+        mended: what was mended while reading, one line each.
     """
     belongs = np.asarray(owner, np.int64)
     order = np.argsort(belongs, kind="stable")
@@ -148,7 +183,7 @@ def make_index(
     np.cumsum(np.bincount(belongs, minlength=len(files)), out=first[1:])
     count = len(order)
 
-    def column(values: ArrayLike | None, default: ArrayLike, dtype: type) -> np.ndarray:
+    def column(values: ArrayLike | None, default: ArrayLike, dtype: type) -> NDArray[Any]:
         return np.asarray(default, dtype) if values is None else np.asarray(values, dtype)[order]
 
     return DetectionIndex(
@@ -165,7 +200,7 @@ def make_index(
         annotation_ids=column(annotation_ids, np.arange(1, count + 1), np.int64),
         classes=tuple(classes),
         category_ids=tuple(category_ids),
-        warnings=tuple(warnings),
+        warnings=tuple(mended),
     )
 
 

@@ -233,6 +233,7 @@ class YoloHead(Head):
         boxes = self.boxes(dense, raw).gather(1, point[..., None].expand(-1, -1, 4))
         return Decoded(boxes, best, index % self.num_classes)
 
+    @torch.no_grad()
     def predict(self, raw: YoloRaw, batch: Batch) -> list[Detections]:  # type: ignore[override]
         """See :class:`Head`."""
         options = self.options

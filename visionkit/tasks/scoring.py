@@ -18,6 +18,9 @@ class Scorer:
 
     Args:
         evaluator: scores the results; None to collect losses only.
+
+    Attributes:
+        losses: the parts of the loss, from the last :meth:`metrics`.
     """
 
     def __init__(self, evaluator: Evaluator | None) -> None:
@@ -34,6 +37,7 @@ class Scorer:
     def reset(self) -> None:
         """Forget everything."""
         self._losses: dict[str, float] = {}
+        self.losses: dict[str, float] = {}
         self._images = 0
         if self.evaluator is not None:
             self.evaluator.reset()
@@ -49,7 +53,7 @@ class Scorer:
         return results
 
     def metrics(self) -> dict[str, float]:
-        """The figures over all ranks, with ``loss``, its parts as ``loss_<name>``, ``images``."""
+        """The figures over all ranks, with ``loss`` and ``images``."""
         parts: list[tuple[dict[str, float], int]] = gather_objects((self._losses, self._images))
         images = sum(n for _, n in parts)
         names = dict.fromkeys(name for losses, _ in parts for name in losses)
@@ -58,8 +62,8 @@ class Scorer:
         if self.evaluator is not None:
             self.evaluator.merge(gather_objects(self.evaluator.state()))
             figures |= self.evaluator.compute()
-        figures |= {"loss": sum(losses.values()), "images": float(images)}
-        return figures | {f"loss_{name}": value for name, value in losses.items()}
+        self.losses = losses
+        return figures | {"loss": sum(losses.values()), "images": float(images)}
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """Training with targets: whatever the head, its losses are summed and its results are scored."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from visionkit.batch import Batch
 from visionkit.build import call
+from visionkit.errors import ConfigError
 from visionkit.metrics.base import Evaluator
 from visionkit.models.model import Model
 from visionkit.results import Result
@@ -26,7 +28,8 @@ class SupervisedTask(Task):
         model: a :class:`visionkit.models.model.Model`.
         entry: the plain ``visionkit`` entry of checkpoints.
         optimizer: makes an optimizer from parameter groups.
-        scheduler: makes a schedule from the optimizer and ``total_steps``; None for a constant rate.
+        scheduler: makes a schedule from the optimizer and ``total_steps``; None for a constant
+            rate.
         evaluator: scores the validation split; None where there is none.
         l1: weight of the sum of absolute weights in the loss.
         l2: weight of half the sum of squared weights in the loss (unlike decoupled weight decay).
@@ -105,7 +108,8 @@ class SupervisedTask(Task):
         """Score the whole split, once over all ranks."""
         metrics = self.scorer.metrics()
         monitor = self.scorer.monitor[0]
-        self.log_dict({f"val/{k}": v for k, v in metrics.items() if k != "images"}, batch_size=1)
+        logged = {k: v for k, v in metrics.items() if k != "images"} | self.scorer.losses
+        self.log_dict({f"val/{k}": v for k, v in logged.items()}, batch_size=1)
         self.log(monitor, metrics[monitor], prog_bar=True, logger=False, batch_size=1)
 
     def configure_optimizers(self) -> Mapping[str, Any]:  # type: ignore[override]
@@ -116,8 +120,10 @@ class SupervisedTask(Task):
         optimizer: Optimizer = call(self.make_optimizer, "optimizer", groups)
         if self.make_scheduler is None:
             return {"optimizer": optimizer}
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = call(self.make_scheduler, "scheduler", optimizer, total_steps=steps)
+        steps = self.trainer.estimated_stepping_batches
+        if math.isinf(steps):
+            raise ConfigError("trainer.max_epochs: the schedule has no end; give max_epochs")
+        schedule = call(self.make_scheduler, "scheduler", optimizer, total_steps=int(steps))
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},

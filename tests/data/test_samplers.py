@@ -1,0 +1,81 @@
+"""In which order pictures are drawn, on one rank and on several."""
+
+import numpy as np
+import pytest
+
+from visionkit.data.samplers import EvalSampler, TrainSampler
+from visionkit.errors import ConfigError
+
+
+def indices(sampler, epoch=0):
+    sampler.set_epoch(epoch)
+    return [key.index for batch in sampler for key in batch]
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_evaluation_draws_every_picture_once_over_all_ranks(ranks):
+    samplers = [EvalSampler(21, 4, rank, ranks) for rank in range(ranks)]
+    drawn = [[i for batch in s for i in batch] for s in samplers]
+    assert sorted(i for part in drawn for i in part) == list(range(21))
+    assert all(len(s) == len(list(s)) for s in samplers)
+    assert list(EvalSampler(1, 4, 1, 2)) == []
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("count", [21, 2])
+def test_training_gives_every_rank_as_many_batches(ranks, count):
+    samplers = [TrainSampler(count, 4, (64, 64), rank=rank, ranks=ranks) for rank in range(ranks)]
+    drawn = [indices(s) for s in samplers]
+    assert len({len(part) for part in drawn}) == 1
+    assert {len(list(s)) for s in samplers} == {len(samplers[0])}
+    every = [i for part in drawn for i in part]
+    assert set(every) == set(range(count))
+    assert len(every) - count < ranks
+
+
+def test_the_order_depends_on_seed_and_epoch_only():
+    a, b = (TrainSampler(21, 4, (64, 64), seed=3) for _ in range(2))
+    assert indices(a, 5) == indices(b, 5)
+    assert indices(a, 5) != indices(a, 6)
+    assert indices(a, 5) != indices(TrainSampler(21, 4, (64, 64), seed=4), 5)
+
+
+def test_the_last_part_of_the_schedule_is_whole():
+    sampler = TrainSampler(4, 4, (64, 64), epochs=10, close=0.25)
+    whole = []
+    for epoch in range(10):
+        sampler.set_epoch(epoch)
+        whole.append(next(iter(sampler))[0].whole)
+    assert whole == [False] * 8 + [True] * 2
+    assert not next(iter(TrainSampler(4, 4, (64, 64), epochs=1, close=0.0)))[0].whole
+
+
+@pytest.mark.parametrize("multiscale", [0.0, 0.5])
+def test_an_interrupted_epoch_goes_on_where_it_was(multiscale):
+    options = {"seed": 1, "multiscale": multiscale}
+    sampler = TrainSampler(21, 4, (64, 64), **options)
+    sampler.set_epoch(2)
+    whole = list(sampler)
+    again = TrainSampler(21, 4, (64, 64), **options)
+    again.resume(2, 4)
+    assert list(again) == whole[4:]
+    assert list(again) == whole  # only once
+    again.resume(2, len(whole))
+    assert list(again) == whole  # a finished epoch leaves nothing to skip
+
+
+def test_canvases_vary_from_batch_to_batch_but_not_between_ranks():
+    samplers = [TrainSampler(64, 2, (320, 320), multiscale=0.5, rank=r, ranks=2) for r in range(2)]
+    drawn = [[{key.canvas for key in batch} for batch in s] for s in samplers]
+    assert drawn[0] == drawn[1]
+    assert all(len(of_batch) == 1 for of_batch in drawn[0])
+    sides = np.array([next(iter(c)) for c in drawn[0]])
+    assert (sides % 32 == 0).all()
+    assert sides.min() >= 160
+    assert sides.max() <= 480
+    assert len(np.unique(sides)) > 3
+
+
+def test_no_pictures():
+    with pytest.raises(ConfigError, match="no pictures"):
+        TrainSampler(0, 4, (64, 64))

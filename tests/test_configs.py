@@ -1,0 +1,72 @@
+"""Every file under conf/ composes, passes the check, and builds."""
+
+import importlib.util
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from visionkit.build import build, plain
+from visionkit.compose import compose, config_dir, groups
+from visionkit.config import check
+from visionkit.models.model import build_model
+
+FILES = [(g, o) for g, options in groups([config_dir()]).items() for o in options]
+PACKAGE_OF = {("logger", "wandb"): "wandb", ("logger", "mlflow"): "mlflow"}
+
+
+def composed(group, option, root, run_dir):
+    words = [] if group == "task" else ["task=detection"]
+    return compose([*words, f"{group}={option}", f"data.root={root}", f"run_dir={run_dir}"])
+
+
+@pytest.mark.parametrize(("group", "option"), FILES)
+def test_a_file_composes_passes_the_check_and_builds(group, option, squares, tmp_path):
+    package = PACKAGE_OF.get((group, option))
+    if package and importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} isn't installed")
+    cfg = composed(group, option, squares, tmp_path)
+    check(cfg)
+    spec = plain(cfg)
+    needs_gpu = spec["trainer"]["accelerator"] == "gpu" and not torch.cuda.is_available()
+    for name in ("callbacks", "logger", "augment", "scheduler", "optimizer", "evaluator", "data"):
+        extra = {"augment": None, "seed": 0, "epochs": 1} if name == "data" else {}
+        build(spec[name], name, **extra)
+    if not needs_gpu:
+        build(spec["trainer"], "trainer", logger=False, default_root_dir=str(tmp_path))
+    if group in ("model", "backbone", "neck", "head", "task"):
+        with torch.device("cpu"):
+            build_model(spec, 2)
+
+
+@pytest.mark.parametrize("name", ["evaluate", "predict"])
+def test_the_other_tools_configurations(name, tmp_path, squares):
+    file = tmp_path / "a.ckpt"
+    file.touch()
+    words = [f"checkpoint={file}"] + ([f"source={tmp_path}"] if name == "predict" else [])
+    check(compose(words, name), name)
+    if name == "evaluate":
+        for option in groups([config_dir()])["data"]:
+            check(compose([*words, f"data={option}", f"data.root={squares}"], name), name)
+
+
+def test_every_file_says_what_it_is():
+    """`visionkit list` shows the first comment."""
+    silent = []
+    for file in config_dir().rglob("*.yaml"):
+        lines = [x for x in file.read_text().splitlines() if not x.startswith("# @package")]
+        if not lines[0].startswith("# ") or not OmegaConf.load(file) is not None:
+            silent.append(file.name)
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    ("name", "millions", "gflops"),
+    [("yolo", 2.3, 6.0), ("yolo_s", 9.2, 23.0), ("yolo_m", 19.8, 59.4), ("yolo_l", 32.0, 118.0)],
+)
+def test_the_models_are_of_the_stated_size(name, millions, gflops):
+    text = (config_dir() / "model" / f"{name}.yaml").read_text()
+    assert f"{millions} M parameters, {gflops:.1f} GFLOPs at 640" in text
+    spec = plain(compose(["task=detection", "data.root=.", f"model={name}"]))
+    model = build_model(spec, 80)
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, rel=0.05)

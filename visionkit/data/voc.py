@@ -1,0 +1,236 @@
+"""Pascal VOC's devkit: ``ImageSets/Main/{split}.txt``, ``Annotations/*.xml``, ``JPEGImages/``.
+
+VOC counts pixels from 1 and includes the last one: ``xmin ymin xmax ymax`` becomes the box from
+``xmin - 1, ymin - 1`` to ``xmax, ymax``.
+
+VOC leaves objects marked ``difficult`` out of its score. They are kept here as crowds, which means
+the same: they don't train, and finding or missing them neither helps nor harms.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from visionkit.data.index import DetectionIndex
+from visionkit.data.layout import SPLITS, check_root, listed, make_index, names_in, read_text
+from visionkit.errors import DataError
+from visionkit.geometry import IMAGE_SUFFIXES
+
+VOC_CLASSES = (
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
+
+_NO_BOX = "without a usable bndbox (finite, xmax and ymax not below xmin and ymin): dropped"
+_TWICE = "listed more than once: taken once"
+
+
+@dataclass(frozen=True)
+class _Object:
+    name: str
+    box: tuple[float, float, float, float] | None
+    difficult: bool
+
+
+@dataclass(frozen=True)
+class _Page:
+    size: tuple[int, int]
+    objects: tuple[_Object, ...]
+
+
+def read_voc(root: str | Path, split: str) -> DetectionIndex | None:
+    """Read one split of a set in VOC's format.
+
+    Classes are VOC's twenty if all names are among them, else the sorted names in all splits.
+    Category ids count from 1.
+
+    Args:
+        root: a folder like ``VOCdevkit/VOC2012``, or one or two above it.
+        split: ``train``, ``val`` or ``test``.
+
+    Returns:
+        The index, or None where the set has no such split.
+
+    Raises:
+        DataError: lists, pictures or annotations are missing or broken.
+    """
+    home = _find(check_root(root))
+    mended: Counter[str] = Counter()
+    stems = {name: _stems(home, name, mended if name == split else None) for name in SPLITS}
+    wanted = stems.get(split)
+    if wanted is None:
+        if not any(stems.values()):
+            raise DataError(
+                f"{home}: no split: none of ImageSets/Main/train.txt, val.txt and test.txt is "
+                "there; list the pictures' names in them, one a line"
+            )
+        return None
+    source = home / "ImageSets" / "Main" / f"{split}.txt"
+    if not wanted:
+        raise DataError(f"{source}: lists no pictures; fill the list or remove it")
+    pages = _read_pages(home, stems)
+    _check_there(source, wanted, pages, home / "Annotations", "annotation files")
+    pictures = _pictures(home)
+    _check_there(source, wanted, pictures, home / "JPEGImages", "pictures")
+
+    names = {o.name for page in pages.values() for o in page.objects}
+    classes = VOC_CLASSES if names <= set(VOC_CLASSES) else tuple(sorted(names))
+    label_of = {name: label for label, name in enumerate(classes)}
+    owner: list[int] = []
+    labels: list[int] = []
+    boxes: list[tuple[float, float, float, float]] = []
+    crowd: list[bool] = []
+    for i, stem in enumerate(wanted):
+        for o in pages[stem].objects:
+            if o.box is None:
+                mended[_NO_BOX] += 1
+                continue
+            owner.append(i)
+            labels.append(label_of[o.name])
+            boxes.append(o.box)
+            crowd.append(o.difficult)
+    return make_index(
+        files=[str(pictures[stem]) for stem in wanted],
+        sizes=[pages[stem].size for stem in wanted],
+        owner=owner,
+        boxes=boxes,
+        labels=labels,
+        crowd=crowd,
+        classes=classes,
+        category_ids=range(1, len(classes) + 1),
+        mended=[
+            f"{source}: {count} {'object' if what == _NO_BOX else 'picture'}(s) {what}"
+            for what, count in mended.items()
+        ],
+    )
+
+
+def _find(root: Path) -> Path:
+    """The folder that holds ImageSets: the root, or one up to two levels below."""
+    for pattern in ("", "*/", "*/*/"):
+        found = sorted(p.parent.parent for p in root.glob(f"{pattern}ImageSets/Main") if p.is_dir())
+        if len(found) > 1:
+            raise DataError(
+                f"{root}: holds several VOC sets ({listed([p.name for p in found])}); "
+                "set data.root to one of them"
+            )
+        if found:
+            return found[0]
+    raise DataError(
+        f"{root}: no VOC data set: ImageSets/Main isn't there; "
+        "set data.root to the folder that holds it, or choose another data="
+    )
+
+
+def _stems(home: Path, split: str, mended: Counter[str] | None) -> list[str] | None:
+    """Names of a split's pictures, without suffix; None where there is no list."""
+    path = home / "ImageSets" / "Main" / f"{split}.txt"
+    if not path.is_file():
+        return None
+    rows = [re.sub(r"\s+-?[01]$", "", row.strip()) for row in read_text(path).splitlines()]
+    stems = []
+    for row in rows:
+        if row:
+            stem = row[: -len(Path(row).suffix)] if Path(row).suffix in IMAGE_SUFFIXES else row
+            if stem.startswith("/") or ".." in Path(stem).parts:
+                raise DataError(f"{path}: {row!r} leads out of the data set; give a plain name")
+            stems.append(stem)
+    unique = list(dict.fromkeys(stems))
+    if mended is not None and len(unique) < len(stems):
+        mended[_TWICE] = len(stems) - len(unique)
+    return unique
+
+
+def _read_pages(home: Path, stems: Mapping[str, list[str] | None]) -> dict[str, _Page]:
+    """The annotations that exist, of all splits: the classes must not depend on the split."""
+    folder = home / "Annotations"
+    there = names_in(folder)
+    every = dict.fromkeys(stem for names in stems.values() for stem in names or ())
+    return {
+        stem: _read_page(folder / f"{stem}.xml")
+        for stem in every
+        if f"{stem}.xml" in there or ("/" in stem and (folder / f"{stem}.xml").is_file())
+    }
+
+
+def _pictures(home: Path) -> dict[str, Path]:
+    """Stem -> picture."""
+    folder = home / "JPEGImages"
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    }
+
+
+def _check_there(
+    source: Path, wanted: Sequence[str], there: Mapping[str, object], folder: Path, what: str
+) -> None:
+    missing = [stem for stem in wanted if stem not in there]
+    if missing:
+        raise DataError(
+            f"{source}: {len(missing)} of {len(wanted)} {what} are missing, first {missing[0]!r} "
+            f"(looked in {folder}); put them there or take the names out of the list"
+        )
+
+
+def _read_page(path: Path) -> _Page:
+    try:
+        page = ElementTree.fromstring(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error.strerror}); check the file") from error
+    except ElementTree.ParseError as error:
+        line, column = error.position
+        raise DataError(
+            f"{path}: broken XML at line {line}, column {column + 1}; mend or remove the file"
+        ) from error
+    objects = []
+    for number, entry in enumerate(page.findall("object"), 1):
+        name = (entry.findtext("name") or "").strip()
+        if not name:
+            raise DataError(f"{path}: object {number} has no name; add it or remove the object")
+        difficult = (entry.findtext("difficult") or "0").strip() == "1"
+        objects.append(_Object(name, _box(entry.find("bndbox")), difficult))
+    height, width = _number(page.find("size/height")), _number(page.find("size/width"))
+    known = math.isfinite(height) and math.isfinite(width) and height >= 1 and width >= 1
+    return _Page((int(height), int(width)) if known else (0, 0), tuple(objects))
+
+
+def _number(entry: ElementTree.Element | None) -> float:
+    try:
+        return float((entry.text or "") if entry is not None else "")
+    except ValueError:
+        return math.nan
+
+
+def _box(entry: ElementTree.Element | None) -> tuple[float, float, float, float] | None:
+    """``x1 y1 width height``, or None where there is no box."""
+    if entry is None:
+        return None
+    x1, y1, x2, y2 = (_number(entry.find(key)) for key in ("xmin", "ymin", "xmax", "ymax"))
+    if not all(map(math.isfinite, (x1, y1, x2, y2))) or x2 < x1 or y2 < y1:
+        return None
+    x1, y1 = max(0.0, x1 - 1), max(0.0, y1 - 1)  # some tools count from 0
+    return (x1, y1, x2 - x1, y2 - y1) if x2 >= x1 and y2 >= y1 else None
