@@ -5,12 +5,14 @@ import difflib
 import enum
 import functools
 import inspect
+import math
 import os
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 _NUMBERS = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
 _SEQUENCES = (
@@ -22,6 +24,34 @@ _SEQUENCES = (
     collections.abc.MutableSequence,
 )
 _MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Marks a number that lies between ``low`` and ``high``, both included."""
+
+    low: float
+    high: float = math.inf
+
+    def __str__(self) -> str:
+        if self.high == math.inf:
+            return f"at least {self.low}"
+        return f"between {self.low} and {self.high}"
+
+    def check(self, value: Any) -> None:
+        """Raise a ValueError for a number outside; what is no number passes, NaN doesn't."""
+        if isinstance(value, int | float) and not self.low <= value <= self.high:
+            raise ValueError(f"must be {self}, got {value}")
+
+
+Count = Annotated[int, Range(0)]
+"""0, 1, 2 ..."""
+Positive = Annotated[int, Range(1)]
+"""1, 2, 3 ..."""
+Part = Annotated[float, Range(0, 1)]
+"""A probability or a fraction."""
+Amount = Annotated[float, Range(0)]
+"""0 or more."""
 
 
 class Parameters:
@@ -74,7 +104,11 @@ def fit(value: Any, annotation: Any) -> Any:
         return value
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
-        return fit(value, arguments[0])
+        value = fit(value, arguments[0])
+        for mark in arguments[1:]:
+            if isinstance(mark, Range):
+                mark.check(value)
+        return value
     if origin is typing.Literal:
         return _literal(value, arguments)
     if origin in (typing.Union, types.UnionType):
@@ -115,6 +149,9 @@ def nearest(name: str, options: Iterable[str], few: int = 30) -> str:
 def describe(annotation: Any) -> str:
     """Say in words what an annotation admits."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        limits = [f" ({mark})" for mark in arguments[1:] if isinstance(mark, Range)]
+        return describe(arguments[0]) + "".join(limits)
     if origin is typing.Literal:
         return " or ".join(repr(a) for a in arguments)
     if origin in (typing.Union, types.UnionType):
@@ -233,7 +270,7 @@ def _hints(target: Callable[..., Any], parameters: Sequence[inspect.Parameter]) 
     inner = target.func if isinstance(target, functools.partial) else target
     source = inner.__init__ if isinstance(inner, type) else inner  # type: ignore[misc]
     try:
-        return typing.get_type_hints(source)
+        return typing.get_type_hints(source, include_extras=True)
     except Exception:  # names that exist for type checkers only
         return {
             p.name: p.annotation

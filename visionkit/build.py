@@ -7,11 +7,13 @@ dotted path of the configuration that it is about.
 import functools
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from visionkit.argtypes import Parameters, nearest
 from visionkit.errors import ConfigError, VisionkitError
 from visionkit.targets import PACKAGES, first_line, resolve, target_name
+
+T = TypeVar("T")
 
 MISSING = "???"
 _RESERVED = ("_target_", "_partial_")
@@ -88,6 +90,20 @@ def call(factory: Callable[..., Any], path: str, /, *args: Any, **kwargs: Any) -
         name = target_name(factory)
         line = f"{name}(...) refused its arguments: {first_line(error)}"
         raise ConfigError(_join(path, line)) from error
+
+
+def expect(built: T, kind: type, path: str) -> T:
+    """Return ``built`` if it is of the kind that ``path`` is about.
+
+    Raises:
+        ConfigError: it isn't.
+    """
+    if not isinstance(built, kind):
+        raise ConfigError(
+            f"{path}._target_: gives a {type(built).__name__}, which is no "
+            f"{kind.__module__.split('.')[0]} {kind.__name__}; choose one that is"
+        )
+    return built
 
 
 def bind_problems(
@@ -230,6 +246,7 @@ __all__ = [
     "bind_problems",
     "build",
     "call",
+    "expect",
     "first_line",
     "plain",
     "problems",

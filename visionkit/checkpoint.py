@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
+from torch.optim import Optimizer
 
 from visionkit.errors import CheckpointError, ConfigError
 from visionkit.models.model import Model, build_model
@@ -22,6 +24,7 @@ FORMAT = 1
 PARTS = ("visionkit.backbones", "visionkit.necks", "visionkit.heads")
 """What a checkpoint may build from: nothing that reads, writes or runs."""
 
+_ENTRY = ("task", "spec", "classes", "preprocess", "data", "evaluator", "predict")
 _VERSIONS = ("visionkit", "torch", "torchvision", "lightning", "timm")
 
 
@@ -108,9 +111,8 @@ def read(path: str | Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(
-            f"{path}: not a checkpoint, or a damaged one ({reason[:120]}); give another file"
+            f"{path}: not a checkpoint, or a damaged one ({unreadable(path)}); give another file"
         ) from error
     if not isinstance(content, dict) or not isinstance(content.get("visionkit"), dict):
         raise CheckpointError(
@@ -123,7 +125,27 @@ def read(path: str | Path) -> dict[str, Any]:
             f"{path}: checkpoint format {found}, this visionkit reads {FORMAT}; "
             f"use the visionkit that wrote it ({content['visionkit'].get('versions')})"
         )
+    lacking = [k for k in _ENTRY if k not in content["visionkit"]]
+    lacking += [] if "state_dict" in content else ["state_dict"]
+    if lacking:
+        raise CheckpointError(
+            f"{path}: a damaged visionkit checkpoint, it lacks {', '.join(lacking)}; "
+            "give another file"
+        )
     return content
+
+
+def unreadable(path: Path) -> str:
+    """Say why torch can't read a file: its own words fill a page."""
+    with contextlib.suppress(OSError), path.open("rb") as stream:
+        start = stream.read(4)
+        if not start:
+            return "the file is empty"
+        if start == b"PK\x03\x04":
+            if zipfile.is_zipfile(path):
+                return "it holds more than tensors and plain data"
+            return "the file is truncated"
+    return "torch didn't write it"
 
 
 def model_state(content: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -167,8 +189,19 @@ def load_model(path: str | Path) -> Loaded:
     )
 
 
-def check_resume(path: str | Path, model: Model) -> tuple[int, int]:
+def check_resume(
+    path: str | Path,
+    model: Model,
+    classes: tuple[str, ...] | None = None,
+    optimizer: Optimizer | None = None,
+) -> tuple[int, int]:
     """See that training of ``model`` can go on from a checkpoint.
+
+    Args:
+        path: the file.
+        model: as built.
+        classes: of the data, to be compared with the checkpoint's.
+        optimizer: as built for the model's parameters, to be compared likewise.
 
     Returns:
         The epoch to go on with, and how many batches of it are done.
@@ -190,9 +223,30 @@ def check_resume(path: str | Path, model: Model) -> tuple[int, int]:
             f"{path}: {len(unlike)} of its model's tensors are not this model's, such as "
             f"{unlike[0]}; resume with the settings and data it was trained with"
         )
+    theirs_named = tuple(content["visionkit"]["classes"])
+    if classes is not None and classes != theirs_named:
+        raise CheckpointError(
+            f"{path}: was trained for the classes {', '.join(theirs_named[:5])}, the data have "
+            f"{', '.join(classes[:5])}; resume with the data it was trained with, or start anew "
+            "from these weights with model.weights"
+        )
+    if optimizer is not None and not _same_optimizer(optimizer, content["optimizer_states"][0]):
+        raise CheckpointError(
+            f"{path}: holds the state of another optimizer, or of other trained layers; resume "
+            "with the settings it was trained with"
+        )
     loop = content["loops"]["fit_loop"]
     batches = loop["epoch_loop.batch_progress"]["current"]["completed"]
     return loop["epoch_progress"]["current"]["processed"], batches
+
+
+def _same_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> bool:
+    """Whether groups are of the same sizes and options (an upgrade of torch may add some)."""
+    ours, theirs = optimizer.state_dict()["param_groups"], state["param_groups"]
+    if [len(g["params"]) for g in ours] != [len(g["params"]) for g in theirs]:
+        return False
+    a, b = set(ours[0]), set(theirs[0]) - {"initial_lr"}  # schedules add it
+    return a <= b or b <= a
 
 
 def start_from(model: Model, path: str | Path) -> None:
@@ -204,9 +258,11 @@ def start_from(model: Model, path: str | Path) -> None:
     content = read(path)
     state, own = model_state(content), model.state_dict()
     fits = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    if len(fits) < len(own) / 2:
+    unlike = next((k for k in own if k not in fits and not k.startswith("head.")), None)
+    if unlike is not None or len(fits) < len(own) / 2:
+        such = f", not {unlike}" if unlike else ""
         raise CheckpointError(
-            f"{path}: only {len(fits)} of the model's {len(own)} tensors are in it; "
+            f"{path}: only {len(fits)} of the model's {len(own)} tensors are in it{such}; "
             "choose the model that it was trained with, or take its backbone by backbone.weights"
         )
     model.load_state_dict(fits, strict=False)

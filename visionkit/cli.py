@@ -4,10 +4,11 @@ Imports are inside the functions, so that ``visionkit --help`` answers at once.
 """
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _speak()
         if os.getcwd() not in sys.path:  # for the user's own packages, named in allow=
             sys.path.append(os.getcwd())
-        commands[command](rest)
+        with _environment():
+            commands[command](rest)
     except VisionkitError as error:
         _report(error)
         return error.exit_code
@@ -84,6 +86,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    """Make one line of what the system refuses: a full disk, a folder that can't be made."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # `visionkit list | head`
+            raise
+        where = error.filename or "run_dir"
+        reason = error.strerror or str(error) or type(error).__name__
+        raise VisionkitError(
+            f"{where}: {reason}; check the path, its permissions and the room on its disk"
+        ) from error
 
 
 def _speak() -> None:
@@ -149,6 +166,8 @@ def _check_train(
 def _run_hydra(flags: list[str], overrides: list[str], user_dir: str | None) -> None:
     """Hand over to Hydra, whose own handling of exceptions is kept away from ours."""
     import hydra
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # its own errors, such as of making the folder, too
 
     from visionkit.compose import config_dir
 

@@ -5,7 +5,6 @@ the typed sections below. Nothing here knows a task or a head.
 """
 
 import dataclasses
-import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Annotated, Any, Literal
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from visionkit.argtypes import fit, nearest
+from visionkit.argtypes import Count, Part, Positive, Range, fit, nearest
 from visionkit.build import MISSING, first_line, problems, resolve
 from visionkit.compose import compose, config_dir
 from visionkit.errors import ConfigError
@@ -47,16 +46,17 @@ ADDED: dict[str, tuple[str, ...]] = {
 }
 """The arguments that the code adds when it builds the node of that name."""
 
+LIMITS: dict[str, Range] = {
+    "optimizer.lr": Range(0),
+    "optimizer.weight_decay": Range(0),
+    "trainer.accumulate_grad_batches": Range(1),
+    "trainer.check_val_every_n_epoch": Range(1),
+    "trainer.gradient_clip_val": Range(0),
+}
+"""Limits of arguments whose constructors, which aren't ours, would take any number."""
+
 NO_FILE = (None, "none", "default", "auto")
 _FILES = ("checkpoint", "resume", "model.weights", "backbone.weights")
-
-
-@dataclass(frozen=True)
-class Range:
-    """Marks a number that lies between ``low`` and ``high``, both included."""
-
-    low: float
-    high: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ class ModelSection:
 class EmaSection:
     """``ema``: the averaged weights; ``ramp`` in optimizer steps, ``decay`` 0 switches it off."""
 
-    decay: Annotated[float, Range(0, 1)]
-    ramp: Annotated[int, Range(0)]
+    decay: Part
+    ramp: Count
 
 
 @dataclass
@@ -140,7 +140,7 @@ class PredictRoot:
     source: str
     run_dir: str
     predict: PredictSection
-    batch_size: Annotated[int, Range(1)]
+    batch_size: Positive
 
 
 ROOTS: dict[str, type] = {"config": Root, "evaluate": EvaluateRoot, "predict": PredictRoot}
@@ -176,6 +176,11 @@ def find_problems(cfg: DictConfig | Mapping[str, Any], config_name: str = "confi
     found += _absent_data(plain.get("data"), allow)
     for key in _FILES:
         found += _absent_file(plain, key)
+    for key, limits in LIMITS.items():
+        try:
+            limits.check(_at(plain, key))
+        except ValueError as error:
+            found.append(f"{key}: {error}")
     return list(dict.fromkeys(found))
 
 
@@ -236,14 +241,10 @@ def _value(hint: Any, mark: Any, value: Any, where: str, allow: list[str]) -> li
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _section(hint, value, where, allow)
     try:
-        value = fit(value, hint)
+        fit(value, hint)
     except ValueError as error:
         return [f"{where}: {error}"]
-    if value is None or not isinstance(mark, Range) or mark.low <= value <= mark.high:
-        return []
-    open_ended = mark.high == math.inf
-    limits = f"at least {mark.low}" if open_ended else f"between {mark.low} and {mark.high}"
-    return [f"{where}: must be {limits}, got {value}"]
+    return []
 
 
 def _node_problems(value: Any, where: str, optional: bool, allow: list[str]) -> list[str]:
@@ -271,12 +272,20 @@ def _absent_data(data: Any, allow: list[str]) -> list[str]:
 
 
 def _absent_file(plain: Mapping[str, Any], key: str) -> list[str]:
+    value = _at(plain, key)
+    if not isinstance(value, str) or value in (*NO_FILE, MISSING) or Path(value).is_file():
+        return []
+    if key == "resume" and Path(value).is_dir():  # a run's folder will do
+        return []
+    return [f"{key}: there is no file {value!r}; check the path"]
+
+
+def _at(plain: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted key, None where there is none."""
     value: Any = plain
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
-    if not isinstance(value, str) or value in (*NO_FILE, MISSING) or Path(value).is_file():
-        return []
-    return [f"{key}: there is no file {value!r}; check the path"]
+    return value
 
 
 __all__ = ["ADDED", "ROOTS", "Root", "check", "compose", "config_dir", "find_problems"]

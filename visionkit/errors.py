@@ -1,5 +1,6 @@
 """Errors a person can act on: one line that names the place, the cause and the mend."""
 
+import re
 from collections.abc import Sequence
 
 
@@ -7,6 +8,9 @@ class VisionkitError(Exception):
     """Base of every error that the command line reports without a traceback (exit code 2)."""
 
     exit_code = 2
+
+    def __init__(self, line: str) -> None:
+        super().__init__(_own_words(line))
 
 
 class ConfigError(VisionkitError):
@@ -27,3 +31,10 @@ class DataError(VisionkitError):
 
 class CheckpointError(VisionkitError):
     """A checkpoint or weight file can't be read, written, or doesn't fit the model."""
+
+
+def _own_words(line: str) -> str:
+    """Undo what torch does to the error of a process that loads data: it adds the traceback."""
+    if not re.match(r"Caught \w+ in ", line):
+        return line
+    return re.split(rf"^{re.escape(__name__)}\.\w+: ", line, flags=re.MULTILINE)[-1].strip()

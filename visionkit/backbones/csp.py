@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from visionkit.argtypes import Amount, Count, Positive
 from visionkit.backbones.base import Backbone
 from visionkit.backbones.layers import SPPF, ConvNorm, CspBlock
 from visionkit.backbones.weights import load_weights
@@ -26,13 +27,13 @@ class CspBackbone(Backbone):
 
     def __init__(
         self,
-        width: float = 0.25,
-        depth: float = 0.34,
-        max_channels: int = 1024,
+        width: Amount = 0.25,
+        depth: Amount = 0.34,
+        max_channels: Positive = 1024,
         weights: str = "none",
-        frozen_stages: int = 0,
+        frozen_stages: Count = 0,
         frozen_norm: bool = False,
-        lr_multiplier: float = 1.0,
+        lr_multiplier: Amount = 1.0,
     ) -> None:
         super().__init__(lr_multiplier)
         channels = [_multiple_of_8(min(c, max_channels) * width) for c in (64, 128, 256, 512, 1024)]

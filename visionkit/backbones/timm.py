@@ -5,6 +5,7 @@ from typing import Any
 import timm
 from torch import Tensor
 
+from visionkit.argtypes import Amount, Count
 from visionkit.backbones.base import Backbone
 from visionkit.backbones.weights import load_weights
 from visionkit.errors import CheckpointError, ConfigError
@@ -25,9 +26,9 @@ class TimmBackbone(Backbone):
         self,
         name: str = "resnet50",
         weights: str = "none",
-        frozen_stages: int = 0,
+        frozen_stages: Count = 0,
         frozen_norm: bool = False,
-        lr_multiplier: float = 1.0,
+        lr_multiplier: Amount = 1.0,
     ) -> None:
         super().__init__(lr_multiplier)
         if not timm.is_model(name):

@@ -3,6 +3,7 @@
 import torchvision
 from torch import Tensor, nn
 
+from visionkit.argtypes import Amount, Count
 from visionkit.backbones.base import Backbone
 from visionkit.backbones.weights import load_weights
 from visionkit.errors import CheckpointError, ConfigError
@@ -28,9 +29,9 @@ class TorchvisionBackbone(Backbone):
         self,
         name: str = "resnet50",
         weights: str = "none",
-        frozen_stages: int = 0,
+        frozen_stages: Count = 0,
         frozen_norm: bool = False,
-        lr_multiplier: float = 1.0,
+        lr_multiplier: Amount = 1.0,
     ) -> None:
         super().__init__(lr_multiplier)
         if name not in torchvision.models.list_models(module=torchvision.models):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from visionkit.backbones.base import Backbone
 from visionkit.errors import CheckpointError
+from visionkit.targets import first_line
 
 log = logging.getLogger(__name__)
 
@@ -94,9 +95,12 @@ def _read(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Any] | None]:
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        from visionkit.checkpoint import unreadable
+
+        reason = first_line(error) if path.suffix == ".safetensors" else unreadable(path)
         raise CheckpointError(
-            f"{path}: not a weight file that torch can read ({reason})"
+            f"{path}: not a weight file that can be read ({reason}); give a file saved from "
+            "state_dict()"
         ) from error
     if isinstance(content, Mapping) and "visionkit" in content:
         from visionkit.checkpoint import model_state

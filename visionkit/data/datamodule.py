@@ -5,13 +5,14 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import cv2
 import lightning
 import torch
 from torch.utils.data import DataLoader
 
+from visionkit.argtypes import Count, Positive, Range
 from visionkit.batch import Batch, collate
 from visionkit.data.cache import ImageCache
 from visionkit.data.detection import DetectionDataset
@@ -70,10 +71,10 @@ class DataModule(lightning.LightningDataModule):
         layout: Layout,
         root: str,
         image_size: int | Sequence[int] = 640,
-        batch_size: int = 16,
-        num_workers: int | Literal["auto"] = "auto",
+        batch_size: Positive = 16,
+        num_workers: Count | Literal["auto"] = "auto",
         cache: Literal["auto", "ram", "none"] = "auto",
-        multiscale: float = 0.0,
+        multiscale: Annotated[float, Range(0, 0.9)] = 0.0,
         augment: DetectionAugment | None = None,
         seed: int = 0,
         epochs: int = 1,
@@ -81,8 +82,6 @@ class DataModule(lightning.LightningDataModule):
         super().__init__()
         self.layout, self.root = layout, Path(root).expanduser()
         self.canvas = canvas_of(image_size)
-        if batch_size < 1:
-            raise ConfigError(f"data.batch_size: {batch_size} must be at least 1")
         self.batch_size = batch_size
         self.workers = default_workers() if num_workers == "auto" else num_workers
         self.cache, self.multiscale = cache, multiscale
@@ -106,7 +105,10 @@ class DataModule(lightning.LightningDataModule):
                     log.warning("%s", warning)
         if not self.splits:
             raise DataError(f"{self.root}: no {' or '.join(splits)} split; check data.root")
-        same_classes(self.splits)
+        try:
+            same_classes(self.splits)
+        except DataError as error:
+            raise DataError(f"{self.root}: {error}") from error
         return DataInfo(next(iter(self.splits.values())).classes, self.canvas)
 
     def need(self, split: str) -> DetectionIndex:
@@ -118,13 +120,19 @@ class DataModule(lightning.LightningDataModule):
         self.read(split)
         if split not in self.splits:
             raise DataError(
-                f"{self.root}: no {split} split; there are {', '.join(sorted(self.splits))}"
+                f"{self.root}: no {split} split; there are {', '.join(sorted(self.splits))}; add it "
+                "or choose another data.root"
             )
         return self.splits[split]
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of augmented samples."""
         index = self.need("train")
+        if not len(index.boxes):
+            raise DataError(
+                f"{self.root}: no picture of the train split has a box to learn from; "
+                "check its annotations"
+            )
         room = ImageCache.size(len(index), *self.canvas)
         keep = self.cache == "ram" or (self.cache == "auto" and room <= CACHE_LIMIT)
         cache = ImageCache(len(index), *self.canvas) if keep and not self.multiscale else None

@@ -132,7 +132,7 @@ def upright_size(path: str | Path) -> tuple[int, int]:
         raise DataError(
             f"{path}: isn't a usable picture ({error}); replace the file or take it out of the set"
         ) from error
-    if header:
+    if header and image.format != "AVIF":  # whose orientation OpenCV doesn't apply
         exif = Image.Exif()
         try:
             exif.load(header)

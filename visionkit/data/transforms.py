@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from visionkit.argtypes import Amount, Part
 from visionkit.data import mosaic
 from visionkit.errors import ConfigError
 from visionkit.sample import Boxes, ImageMeta, Sample
@@ -38,20 +39,20 @@ class DetectionAugment:
 
     def __init__(
         self,
-        mosaic: float = 0.5,
-        mixup: float = 0.0,
+        mosaic: Part = 0.5,
+        mixup: Part = 0.0,
         scale: tuple[float, float] = (0.6, 1.4),
         mosaic_scale: tuple[float, float] = (0.5, 1.2),
-        hflip: float = 0.5,
-        vflip: float = 0.0,
-        rotate90: float = 0.0,
-        hue: float = 6.0,
-        saturation: float = 0.4,
-        brightness: float = 0.25,
-        blur: float = 0.02,
-        grey: float = 0.02,
-        close_mosaic: float = 0.25,
-        min_visible: float = 0.2,
+        hflip: Part = 0.5,
+        vflip: Part = 0.0,
+        rotate90: Part = 0.0,
+        hue: Amount = 6.0,
+        saturation: Amount = 0.4,
+        brightness: Amount = 0.25,
+        blur: Part = 0.02,
+        grey: Part = 0.02,
+        close_mosaic: Part = 0.25,
+        min_visible: Part = 0.2,
     ) -> None:
         for name, (low, high) in {"scale": scale, "mosaic_scale": mosaic_scale}.items():
             if not 0 < low <= high:

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 from torch import Tensor, nn
 
+from visionkit.argtypes import Amount, Positive, Range
 from visionkit.backbones.base import FeatureSpec, pick
 from visionkit.backbones.layers import ConvNorm, SeparableConv
 from visionkit.batch import Batch
@@ -142,16 +143,16 @@ class YoloHead(Head):
         in_features: Sequence[FeatureSpec],
         num_classes: int,
         strides: Sequence[int] = (8, 16, 32),
-        bins: int = 16,
-        topk: int = 10,
-        alpha: float = 0.5,
-        beta: float = 6.0,
-        box_gain: float = 7.5,
-        class_gain: float = 0.5,
-        dfl_gain: float = 1.5,
+        bins: Annotated[int, Range(2)] = 16,
+        topk: Positive = 10,
+        alpha: Amount = 0.5,
+        beta: Amount = 6.0,
+        box_gain: Amount = 7.5,
+        class_gain: Amount = 0.5,
+        dfl_gain: Amount = 1.5,
         one_to_one: bool = False,
-        prior: float = 0.01,
-        candidates: int = 1000,
+        prior: Annotated[float, Range(1e-6, 0.999999)] = 0.01,
+        candidates: Positive = 1000,
     ) -> None:
         super().__init__(in_features, num_classes)
         self.used = pick(in_features, strides, "head")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from visionkit.backbones.base import Backbone
 from visionkit.batch import Batch
-from visionkit.build import PACKAGES, build
+from visionkit.build import PACKAGES, build, expect
 from visionkit.heads.base import Head
 from visionkit.necks.base import Neck
 from visionkit.results import Result
@@ -81,9 +81,11 @@ def build_model(
         allow: more of them.
     """
     where: dict[str, Any] = {"packages": tuple(packages), "allow": tuple(allow)}
-    backbone: Backbone = build(spec["backbone"], "backbone", **where)
-    neck: Neck = build(spec["neck"], "neck", **where, in_features=backbone.features)
-    head: Head = build(
-        spec["head"], "head", **where, in_features=neck.features, num_classes=num_classes
-    )
+
+    def part(name: str, kind: type, **extra: Any) -> Any:
+        return expect(build(spec[name], name, **where, **extra), kind, name)
+
+    backbone: Backbone = part("backbone", Backbone)
+    neck: Neck = part("neck", Neck, in_features=backbone.features)
+    head: Head = part("head", Head, in_features=neck.features, num_classes=num_classes)
     return Model(backbone, neck, head)

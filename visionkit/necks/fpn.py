@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visionkit.argtypes import Positive
 from visionkit.backbones.base import FeatureSpec, pick
 from visionkit.backbones.layers import ConvNorm, CspBlock
 from visionkit.errors import ConfigError
@@ -26,8 +27,8 @@ class FPN(Neck):
     def __init__(
         self,
         in_features: Sequence[FeatureSpec],
-        strides: Sequence[int] = (8, 16, 32),
-        out_channels: int = 256,
+        strides: Sequence[Positive] = (8, 16, 32),
+        out_channels: Positive = 256,
     ) -> None:
         super().__init__(in_features)
         deepest = max(f.stride for f in in_features)
@@ -68,9 +69,9 @@ class PAFPN(Neck):
     def __init__(
         self,
         in_features: Sequence[FeatureSpec],
-        strides: Sequence[int] = (8, 16, 32),
-        out_channels: int | Sequence[int] = 64,
-        depth: int = 1,
+        strides: Sequence[Positive] = (8, 16, 32),
+        out_channels: Positive | Sequence[Positive] = 64,
+        depth: Positive = 1,
     ) -> None:
         super().__init__(in_features)
         self.inputs = pick(in_features, strides, "neck")

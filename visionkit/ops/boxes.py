@@ -88,6 +88,8 @@ def suppress(decoded: Decoded, confidence: float, iou: float, limit: int) -> lis
         For each picture its boxes [n, 4], scores [n] and labels [n] with n <= ``limit``.
     """
     kept = []
+    if decoded.boxes.device.type == "mps":  # which has no float64
+        decoded = Decoded(*(t.cpu() for t in decoded))
     for boxes, scores, labels in zip(*decoded, strict=True):
         enough = scores >= confidence
         boxes, scores, labels = boxes[enough], scores[enough], labels[enough]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from visionkit.argtypes import Amount, Part, Positive
 from visionkit.backbones.base import Backbone, Norm
 
 
@@ -44,7 +45,7 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[d
 
 
 def warmup_cosine(
-    optimizer: Optimizer, total_steps: int, warmup: float = 0.05, final: float = 0.01
+    optimizer: Optimizer, total_steps: int, warmup: Amount = 0.05, final: Part = 0.01
 ) -> LambdaLR:
     """Raise the learning rate linearly, then lower it along half a cosine (Loshchilov 2017).
 
@@ -65,7 +66,7 @@ def warmup_cosine(
     return LambdaLR(optimizer, factor)
 
 
-def warmup_constant(optimizer: Optimizer, total_steps: int, warmup: float = 0.05) -> LambdaLR:
+def warmup_constant(optimizer: Optimizer, total_steps: int, warmup: Amount = 0.05) -> LambdaLR:
     """Raise the learning rate linearly, then keep it; see :func:`warmup_cosine`."""
     return warmup_cosine(optimizer, total_steps, warmup, final=1.0)
 
@@ -91,12 +92,12 @@ class Muon(Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
-        weight_decay: float = 0.01,
-        momentum: float = 0.95,
-        betas: tuple[float, float] = (0.9, 0.99),
-        eps: float = 1e-8,
-        steps: int = 5,
+        lr: Amount = 1e-3,
+        weight_decay: Amount = 0.01,
+        momentum: Part = 0.95,
+        betas: tuple[Part, Part] = (0.9, 0.99),
+        eps: Amount = 1e-8,
+        steps: Positive = 5,
     ) -> None:
         defaults = {
             "lr": lr,

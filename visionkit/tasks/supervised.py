@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from visionkit.argtypes import Amount, Count
 from visionkit.batch import Batch
 from visionkit.build import call
 from visionkit.errors import ConfigError
@@ -46,9 +47,9 @@ class SupervisedTask(Task):
         optimizer: Callable[..., Optimizer],
         scheduler: Callable[..., LRScheduler] | None = None,
         evaluator: Evaluator | None = None,
-        l1: float = 0.0,
-        l2: float = 0.0,
-        reference_batch: int = 0,
+        l1: Amount = 0.0,
+        l2: Amount = 0.0,
+        reference_batch: Count = 0,
         compile: bool = False,
         channels_last: bool = False,
     ) -> None:
