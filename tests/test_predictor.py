@@ -56,7 +56,9 @@ class FakeLoaded:
     classes: tuple[str, ...] = ("lamp", "moon")
     canvas: tuple[int, int] = (64, 64)
     task: str = "detection"
-    data: dict[str, Any] = field(default_factory=dict)
+    predict: dict[str, Any] = field(
+        default_factory=lambda: {"confidence": 0.25, "iou": 0.7, "max_detections": 300}
+    )
 
 
 @pytest.fixture

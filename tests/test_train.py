@@ -200,7 +200,9 @@ def test_max_steps_ends_the_run_and_its_schedule(squares, tmp_path):
 
 def test_a_set_without_val_and_test_is_trained_on(tmp_path):
     root = make_coco(tmp_path / "set", {"train": 4})
-    assert train.run(tiny_config(root, tmp_path / "run", "trainer.max_epochs=1")) == {}
+    metrics = train.run(tiny_config(root, tmp_path / "run", "trainer.max_epochs=1"))
+    assert metrics["images"] == 0
+    assert (tmp_path / "run" / "metrics.json").exists()
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
 
 

@@ -41,7 +41,8 @@ class Range:
     def check(self, value: Any) -> None:
         """Raise a ValueError for a number outside; what is no number passes, NaN doesn't."""
         if isinstance(value, int | float) and not self.low <= value <= self.high:
-            raise ValueError(f"must be {self}, got {value}")
+            shown = int(value) if float(value).is_integer() else value
+            raise ValueError(f"must be {self}, got {shown}")
 
 
 Count = Annotated[int, Range(0)]
@@ -163,7 +164,8 @@ def describe(annotation: Any) -> str:
     if annotation is Path:
         return "a path"
     if (origin or annotation) in _SEQUENCES:
-        return "a list"
+        limited = typing.get_origin(next(iter(arguments), None)) is typing.Annotated
+        return f"a list, each {describe(arguments[0])}" if limited else "a list"
     if (origin or annotation) in _MAPPINGS:
         return "a mapping"
     return str(getattr(annotation, "__name__", annotation))

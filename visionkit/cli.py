@@ -4,16 +4,15 @@ Imports are inside the functions, so that ``visionkit --help`` answers at once.
 """
 
 import argparse
-import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visionkit import __version__
-from visionkit.errors import ConfigError, VisionkitError
+from visionkit.errors import ConfigError, VisionkitError, one_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -77,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _speak()
         if os.getcwd() not in sys.path:  # for the user's own packages, named in allow=
             sys.path.append(os.getcwd())
-        with _environment():
+        with one_line():
             commands[command](rest)
     except VisionkitError as error:
         _report(error)
@@ -86,21 +85,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     return 0
-
-
-@contextlib.contextmanager
-def _environment() -> Iterator[None]:
-    """Make one line of what the system refuses: a full disk, a folder that can't be made."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):  # `visionkit list | head`
-            raise
-        where = error.filename or "run_dir"
-        reason = error.strerror or str(error) or type(error).__name__
-        raise VisionkitError(
-            f"{where}: {reason}; check the path, its permissions and the room on its disk"
-        ) from error
 
 
 def _speak() -> None:

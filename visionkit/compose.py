@@ -124,11 +124,13 @@ def _mend(
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
         at = _find(overrides, group)
-        if at is None or group not in options:
-            return message, None
+        if group not in options:
+            return first_line(error), None
         close = closest(name, options[group])
         hint = f"; did you mean {close!r}?" if close else ""
         line = f"{group}: there is no {name!r}{hint} (there are: {', '.join(options[group])})"
+        if at is None:
+            return f"{line}; a YAML file's defaults ask for it", None
         swap = [overrides[at].replace(f"={name}", f"={close}")] if close else []
         return line, [*overrides[:at], *swap, *overrides[at + 1 :]]
     match = re.search(r"You must specify '([^']+)'", message)
@@ -141,8 +143,22 @@ def _mend(
     if at is None:
         return message, None
     unknown = "Could not override" in message or "Could not delete" in message
-    line = _UNKNOWN if unknown else f": {first_line(error)}"
+    line = _UNKNOWN if unknown else f": {_words(error, overrides[at])}"
     return f"{key_of(overrides[at])}{line}", overrides[:at] + overrides[at + 1 :]
+
+
+def _words(error: Exception, override: str) -> str:
+    """Say what is wrong with what ``override`` asks for; YAML's own words leave the file out."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"the YAML file of {override} isn't UTF-8 text; save it as UTF-8"
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        where = f"{mark.name}, line {mark.line + 1}"
+        return f"{where}: broken YAML ({getattr(error, 'problem', '')}); mend that line"
+    line = first_line(error)
+    if line.endswith(":"):  # the cause is on the next
+        return " ".join(str(error).split())[:200]
+    return line
 
 
 def _nearest(key: str, keys: Sequence[str], options: Iterable[str]) -> str:

@@ -1,7 +1,9 @@
 """Errors a person can act on: one line that names the place, the cause and the mend."""
 
+import contextlib
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 
 
 class VisionkitError(Exception):
@@ -31,6 +33,28 @@ class DataError(VisionkitError):
 
 class CheckpointError(VisionkitError):
     """A checkpoint or weight file can't be read, written, or doesn't fit the model."""
+
+
+@contextlib.contextmanager
+def one_line() -> Iterator[None]:
+    """Make one line of what the system refuses: a full disk, a folder that can't be made.
+
+    Threads that write in the background (TensorBoard's) keep quiet: the next call tells.
+    """
+    tell = threading.excepthook
+    threading.excepthook = lambda told: issubclass(told.exc_type, OSError) or tell(told)
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # `visionkit list | head`
+            raise
+        where = error.filename or "run_dir"
+        reason = error.strerror or str(error) or type(error).__name__
+        raise VisionkitError(
+            f"{where}: {reason}; check the path, its permissions and the room on its disk"
+        ) from error
+    finally:
+        threading.excepthook = tell
 
 
 def _own_words(line: str) -> str:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from visionkit import report
-from visionkit.build import build, plain
+from visionkit.build import build, call, plain
 from visionkit.checkpoint import Loaded, load_model
 from visionkit.data.datamodule import DataModule
 from visionkit.errors import CheckpointError, DataError
@@ -42,14 +42,16 @@ def run(cfg: DictConfig) -> dict[str, float]:
             f"data.root: {data.root} has the classes {_names(info.classes)}, the checkpoint has "
             f"{_names(loaded.classes)}; give a data set with the same classes in the same order"
         )
-    evaluator = build(loaded.evaluator, "evaluator", allow=settings["allow"])(index=index)
+    evaluator = call(
+        build(loaded.evaluator, "evaluator", allow=settings["allow"]), "evaluator", index=index
+    )
     kept = loaded.predict | {k: v for k, v in settings["predict"].items() if v is not None}
     loaded.model.head.options = PredictOptions(
         iou=kept["iou"], max_detections=kept["max_detections"]
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    folder.mkdir(parents=True, exist_ok=True)  # before the work: it may not be possible
     metrics = score(loaded.model, data.eval_dataloader(split), evaluator, device)
-    folder.mkdir(parents=True, exist_ok=True)
     console = Console()
     console.print(f"{path} on the {split} split:", highlight=False, soft_wrap=True)
     report.write_metrics(folder, metrics)

@@ -4,9 +4,9 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from visionkit.errors import DataError
 
@@ -17,19 +17,18 @@ if TYPE_CHECKING:
 _LAST = ("loss", "images", "seconds")
 
 
-def write_json(path: Path, data: Any, indent: int | None = None) -> None:
-    """Write JSON so that the file is either the old one or the whole new one.
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[TextIO]:
+    """Open a text file that takes the place of the old one when it is whole.
 
     Raises:
-        ValueError: a number is NaN or infinite, which JSON doesn't know.
         DataError: the disk is full or the folder can't be written; the old file is untouched.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("w", encoding="utf-8") as file:
-            json.dump(data, file, indent=indent, allow_nan=False, ensure_ascii=False)
-            file.write("\n")
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -39,6 +38,18 @@ def write_json(path: Path, data: Any, indent: int | None = None) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def write_json(path: Path, data: Any, indent: int | None = None) -> None:
+    """Write JSON so that the file is either the old one or the whole new one.
+
+    Raises:
+        ValueError: a number is NaN or infinite, which JSON doesn't know.
+        DataError: the disk is full or the folder can't be written; the old file is untouched.
+    """
+    with replacing(path) as file:
+        json.dump(data, file, indent=indent, allow_nan=False, ensure_ascii=False)
+        file.write("\n")
 
 
 def ordered(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Which checkpoint a run continues."""
+"""Which checkpoint a run continues, and whether it can."""
 
 import json
 import shutil
@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from torch.optim import Optimizer
 from yaml import YAMLError
 
+from visionkit.checkpoint import read
 from visionkit.errors import CheckpointError
+from visionkit.models.model import Model
 
 _MAY_DIFFER = ("run_dir", "resume")
 
@@ -46,6 +49,66 @@ def find_resume(cfg: Mapping[str, Any]) -> Path | None:
         if not _finished(home / "metrics.json") and _same(home / "config.yaml", cfg):
             return last
     return None
+
+
+def check_resume(
+    path: str | Path,
+    model: Model,
+    classes: tuple[str, ...] | None = None,
+    optimizer: Optimizer | None = None,
+) -> tuple[int, int]:
+    """See that training of ``model`` can go on from a checkpoint.
+
+    Args:
+        path: the file.
+        model: as built.
+        classes: of the data, to be compared with the checkpoint's.
+        optimizer: as built for the model's parameters, to be compared likewise.
+
+    Returns:
+        The epoch to go on with, and how many batches of it are done.
+
+    Raises:
+        CheckpointError: the file is none, holds weights only, or is of another model.
+    """
+    content = read(path)
+    if not content.get("optimizer_states"):
+        raise CheckpointError(
+            f"{path}: holds a model but not the state of its training; resume from a last.ckpt, "
+            "or start anew from these weights with model.weights"
+        )
+    own = {k: v.shape for k, v in model.state_dict().items()}
+    theirs = {k.removeprefix("model."): v.shape for k, v in content["state_dict"].items()}
+    unlike = sorted(k for k in own.keys() | theirs.keys() if own.get(k) != theirs.get(k))
+    if unlike:
+        raise CheckpointError(
+            f"{path}: {len(unlike)} of its model's tensors are not this model's, such as "
+            f"{unlike[0]}; resume with the settings and data it was trained with"
+        )
+    theirs_named = tuple(content["visionkit"]["classes"])
+    if classes is not None and classes != theirs_named:
+        raise CheckpointError(
+            f"{path}: was trained for the classes {', '.join(theirs_named[:5])}, the data have "
+            f"{', '.join(classes[:5])}; resume with the data it was trained with, or start anew "
+            "from these weights with model.weights"
+        )
+    if optimizer is not None and not _same_optimizer(optimizer, content["optimizer_states"][0]):
+        raise CheckpointError(
+            f"{path}: holds the state of another optimizer, or of other trained layers; resume "
+            "with the settings it was trained with"
+        )
+    loop = content["loops"]["fit_loop"]
+    batches = loop["epoch_loop.batch_progress"]["current"]["completed"]
+    return loop["epoch_progress"]["current"]["processed"], batches
+
+
+def _same_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> bool:
+    """Whether groups are of the same sizes and options (an upgrade of torch may add some)."""
+    ours, theirs = optimizer.state_dict()["param_groups"], state["param_groups"]
+    if [len(g["params"]) for g in ours] != [len(g["params"]) for g in theirs]:
+        return False
+    a, b = set(ours[0]), set(theirs[0]) - {"initial_lr"}  # schedules add it
+    return a <= b or b <= a
 
 
 def bring_best(resume: Path, folder: Path) -> None:

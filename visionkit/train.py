@@ -1,6 +1,8 @@
 """Training by configuration."""
 
 import logging
+import os
+import re
 import signal
 import time
 import warnings
@@ -9,20 +11,27 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import LearningRateMonitor
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from torch.optim import Optimizer
 
 from visionkit import checkpoint, report
-from visionkit.build import build, plain
+from visionkit.build import build, call, expect, plain
 from visionkit.callbacks.checkpoints import Checkpoints
 from visionkit.callbacks.ema import Ema
 from visionkit.config import check
 from visionkit.data.datamodule import DataModule
+from visionkit.errors import ConfigError
 from visionkit.heads.base import PredictOptions
 from visionkit.metrics.base import Evaluator
 from visionkit.models.model import Model, build_model
-from visionkit.resume import bring_best, find_resume
+from visionkit.resume import bring_best, check_resume, find_resume
+from visionkit.targets import first_line
+from visionkit.tasks.base import Task
+from visionkit.tasks.optim import parameter_groups
 from visionkit.tasks.scoring import score
 from visionkit.tasks.supervised import SupervisedTask
 
@@ -50,7 +59,11 @@ class Run:
         self.data.need("train")
         self.model = self._build_model()
         if self.resume is not None:
-            self.data.start = checkpoint.check_resume(self.resume, self.model)
+            groups = parameter_groups(self.model, 0.0, 0.0)
+            optimizer = expect(
+                call(self._build("optimizer"), "optimizer", groups), Optimizer, "optimizer"
+            )
+            self.data.start = check_resume(self.resume, self.model, self.info.classes, optimizer)
         self.task = self._build_task()
         self.checkpoints = Checkpoints(self.folder / "checkpoints", *self.task.scorer.monitor)
         self.trainer = self._build_trainer()
@@ -59,12 +72,13 @@ class Run:
         return build(self.plain[name], name, allow=self.allow, **extra)
 
     def _build_data(self) -> DataModule:
-        return self._build(  # type: ignore[no-any-return]
+        data = self._build(
             "data",
             augment=self._build("augment"),
             seed=self.plain["seed"],
             epochs=self.plain["trainer"].get("max_epochs") or 1,
         )
+        return expect(data, DataModule, "data")  # type: ignore[no-any-return]
 
     def _build_model(self) -> Model:
         model = build_model(self.plain, len(self.info.classes), allow=self.allow)
@@ -88,7 +102,7 @@ class Run:
             evaluator=self.plain["evaluator"],
             predict=self.plain["predict"],
         )
-        return self._build(  # type: ignore[no-any-return]
+        task = self._build(
             "task",
             model=self.model,
             entry=entry,
@@ -98,21 +112,28 @@ class Run:
             compile=self.plain["model"]["compile"],
             channels_last=self.plain["model"]["channels_last"],
         )
+        return expect(task, Task, "task")  # type: ignore[no-any-return]
 
     def _evaluator(self, split: str) -> Evaluator:
-        return self._build("evaluator")(index=self.data.need(split))  # type: ignore[no-any-return]
+        evaluator = call(self._build("evaluator"), "evaluator", index=self.data.need(split))
+        return expect(evaluator, Evaluator, "evaluator")  # type: ignore[no-any-return]
 
     def _build_trainer(self) -> lightning.Trainer:
         ema = self.plain["ema"]
         loggers = [
-            build(node, f"logger.{name}", allow=self.allow)
+            expect(build(node, f"logger.{name}", allow=self.allow), Logger, f"logger.{name}")
             for name, node in (self.plain["logger"] or {}).items()
             if node is not None
         ]
-        extra = [c for c in (self._build("callbacks") or {}).values() if c is not None]
+        extra = [
+            expect(callback, lightning.Callback, f"callbacks.{name}")
+            for name, callback in (self._build("callbacks") or {}).items()
+            if callback is not None
+        ]
         if not loggers:  # it refuses to run where nothing would be logged
             extra = [c for c in extra if not isinstance(c, LearningRateMonitor)]
-        return self._build(  # type: ignore[no-any-return]
+        self._check_devices()
+        trainer = self._build(
             "trainer",
             # the order matters: checkpoints are written while averaged weights are in place
             callbacks=[self.checkpoints, Ema(ema["decay"], ema["ramp"]), *extra],
@@ -124,12 +145,32 @@ class Run:
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
+        return expect(trainer, lightning.Trainer, "trainer")  # type: ignore[no-any-return]
+
+    def _check_devices(self) -> None:
+        """Refuse hardware that isn't there; Lightning would start any number of processes."""
+        accelerator = self.plain["trainer"].get("accelerator", "auto")
+        devices = self.plain["trainer"].get("devices", 1)
+        there = torch.cuda.device_count()
+        if accelerator in ("gpu", "cuda") and not there:
+            raise ConfigError(
+                f"trainer.accelerator: {accelerator}, but torch finds no GPU here; "
+                "choose trainer=cpu or trainer.accelerator=auto"
+            )
+        if accelerator == "cpu" or not there:
+            there = max(2, os.cpu_count() or 1)
+        if isinstance(devices, int) and devices > there:
+            raise ConfigError(
+                f"trainer.devices: {devices} asked for, this machine takes {there}; "
+                f"give at most {there}"
+            )
 
     def fit(self) -> bool:
         """Train. Return False if the person stopped it."""
         if self.trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
-            OmegaConf.save(OmegaConf.create(self.plain), self.folder / "config.yaml")
+            with report.replacing(self.folder / "config.yaml") as file:
+                file.write(OmegaConf.to_yaml(OmegaConf.create(self.plain)))
             self._introduce()
             if self.resume is not None:
                 bring_best(self.resume, self.checkpoints.folder)
@@ -144,6 +185,17 @@ class Run:
             return False
         except KeyboardInterrupt:
             return False
+        except (MisconfigurationException, RuntimeError, ValueError) as error:
+            # what Lightning and its callbacks only find out while they run
+            unknown = re.match(r"Early stopping conditioned on metric `(.+?)`", str(error))
+            if unknown:
+                raise ConfigError(
+                    f"callbacks: early stopping watches {unknown[1]!r}, which isn't measured; set "
+                    f"its monitor to another, such as {self.checkpoints.monitor!r}"
+                ) from error
+            if isinstance(error, MisconfigurationException) or _of_lightning(error):
+                raise ConfigError(f"trainer: {first_line(error)}") from error
+            raise
         return not self.trainer.interrupted
 
     def _introduce(self) -> None:
@@ -160,8 +212,9 @@ class Run:
 
     def finish(self, interrupted: bool) -> dict[str, float]:
         """Score the best checkpoint on the test split (else val), and write the report."""
-        best = self.checkpoints.best_path
-        source = best if best.exists() else self.checkpoints.last_path
+        source = self.checkpoints.to_score or self.resume
+        if source is None:
+            raise ConfigError("trainer: nothing was trained; give it more epochs and batches")
         self.model.load_state_dict(checkpoint.model_state(checkpoint.read(source)))
         split = "test" if "test" in self.data.splits else "val"
         if split not in self.data.splits:
@@ -204,15 +257,23 @@ def run(cfg: DictConfig) -> dict[str, float]:
     """
     job = Run(cfg)
     finished = job.fit()
-    if not finished and not job.checkpoints.last_path.exists():
+    last = job.checkpoints.last_path if job.checkpoints.to_score else job.resume
+    if not finished and last is None:
         raise KeyboardInterrupt
     metrics = job.finish(interrupted=not finished)
     if not finished:
-        job.console.print(
-            f"stopped; go on with resume={job.checkpoints.last_path}", highlight=False
-        )
+        job.console.print(f"stopped; go on with resume={last}", highlight=False)
         raise KeyboardInterrupt
     return metrics
+
+
+def _of_lightning(error: Exception) -> bool:
+    """Whether Lightning itself refused a value, such as a ``val_check_interval`` out of range."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    module = last.tb_frame.f_globals.get("__name__", "") if last is not None else ""
+    return isinstance(error, ValueError) and str(module).startswith("lightning.")
 
 
 def _quieten() -> None:

@@ -1,5 +1,6 @@
 """Any network of timm that gives feature maps."""
 
+import logging
 from typing import Any
 
 import timm
@@ -9,6 +10,8 @@ from visionkit.argtypes import Amount, Count
 from visionkit.backbones.base import Backbone
 from visionkit.backbones.weights import load_weights
 from visionkit.errors import CheckpointError, ConfigError
+
+log = logging.getLogger(__name__)
 
 
 class TimmBackbone(Backbone):
@@ -35,6 +38,10 @@ class TimmBackbone(Backbone):
             raise ConfigError(
                 f"backbone.name: timm has no network called {name!r}; timm.list_models() names them"
             )
+        if weights == "default":
+            log.info("fetching timm's weights of %s", name)
+            # without a network it tries for most of a minute, and says so line by line
+            logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
         try:
             net = timm.create_model(name, features_only=True, pretrained=weights == "default")
         except (RuntimeError, AttributeError, NotImplementedError) as error:

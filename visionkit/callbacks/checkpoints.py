@@ -38,6 +38,13 @@ class Checkpoints(lightning.Callback):
         """To use."""
         return self.folder / "best.ckpt"
 
+    @property
+    def to_score(self) -> Path | None:
+        """The best checkpoint of this run, else its last; the folder may hold another run's."""
+        if self.best_epoch >= 0 and self.best_path.exists():
+            return self.best_path
+        return self.last_path if self._last_step >= 0 else None
+
     def on_validation_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
@@ -49,7 +56,7 @@ class Checkpoints(lightning.Callback):
             return
         value = float(trainer.callback_metrics.get(self.monitor, math.nan))
         better = value > self.best if self.mode == "max" else value < self.best
-        if better or not self.best_path.exists():
+        if better or self.best_epoch < 0 or not self.best_path.exists():
             self.best = value if better else self.best
             self.best_epoch = trainer.current_epoch
             trainer.save_checkpoint(self.best_path, weights_only=True)

@@ -120,8 +120,8 @@ class DataModule(lightning.LightningDataModule):
         self.read(split)
         if split not in self.splits:
             raise DataError(
-                f"{self.root}: no {split} split; there are {', '.join(sorted(self.splits))}; add it "
-                "or choose another data.root"
+                f"{self.root}: no {split} split; there are {', '.join(sorted(self.splits))}; "
+                "add it or choose another data.root"
             )
         return self.splits[split]
 

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from visionkit.argtypes import Amount, Count
 from visionkit.batch import Batch
-from visionkit.build import call
+from visionkit.build import call, expect
 from visionkit.errors import ConfigError
 from visionkit.metrics.base import Evaluator
 from visionkit.models.model import Model
@@ -118,7 +118,7 @@ class SupervisedTask(Task):
         keywords = getattr(self.make_optimizer, "keywords", {})
         lr = float(keywords.get("lr", 1e-3)) * self._batch_factor()
         groups = parameter_groups(self.model, lr, float(keywords.get("weight_decay", 0.0)))
-        optimizer: Optimizer = call(self.make_optimizer, "optimizer", groups)
+        optimizer = expect(call(self.make_optimizer, "optimizer", groups), Optimizer, "optimizer")
         if self.make_scheduler is None:
             return {"optimizer": optimizer}
         steps = self.trainer.estimated_stepping_batches
