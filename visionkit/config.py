@@ -86,10 +86,27 @@ class EmaSection:
 
 
 @dataclass
+class OptionsSection:
+    """``predict`` of a training run: which predictions are kept."""
+
+    confidence: Annotated[float, Range(0, 1)]
+    iou: Annotated[float, Range(0, 1)]
+    max_detections: Annotated[int, Range(1)]
+
+
+@dataclass
 class PredictSection:
     """``predict``: which predictions are kept; null leaves what the checkpoint says."""
 
     confidence: Annotated[float | None, Range(0, 1)]
+    iou: Annotated[float | None, Range(0, 1)]
+    max_detections: Annotated[int | None, Range(1)]
+
+
+@dataclass
+class KeepSection:
+    """``predict`` of an evaluation, which looks at every score; null: what the checkpoint says."""
+
     iou: Annotated[float | None, Range(0, 1)]
     max_detections: Annotated[int | None, Range(1)]
 
@@ -104,7 +121,7 @@ class Root:
     allow: list[str]
     model: ModelSection
     ema: EmaSection
-    predict: PredictSection
+    predict: OptionsSection
     backbone: Annotated[Any, Node()]
     neck: Annotated[Any, Node()]
     head: Annotated[Any, Node()]
@@ -127,7 +144,7 @@ class EvaluateRoot:
     split: Literal["train", "val", "test"]
     run_dir: str
     allow: list[str]
-    predict: PredictSection
+    predict: KeepSection
     data: Annotated[Any, Node(optional=True)]
     data_overrides: dict[str, Any] = field(default_factory=dict)
 

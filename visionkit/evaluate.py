@@ -9,11 +9,12 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from visionkit import report
-from visionkit.build import build, call, plain
+from visionkit.build import build, call, expect, plain
 from visionkit.checkpoint import Loaded, load_model
 from visionkit.data.datamodule import DataModule
 from visionkit.errors import CheckpointError, DataError
 from visionkit.heads.base import PredictOptions
+from visionkit.metrics.base import Evaluator
 from visionkit.tasks.scoring import score
 
 
@@ -34,7 +35,11 @@ def run(cfg: DictConfig) -> dict[str, float]:
     loaded = load_model(path)
     if loaded.evaluator is None:
         raise CheckpointError(f"{path}: its task has no evaluator; give another checkpoint")
-    data: DataModule = build(data_config(loaded, settings), "data", allow=settings["allow"])
+    # what a checkpoint names comes from narrower places than what a person names
+    where = {"packages": ("visionkit.data", "visionkit.metrics"), "allow": settings["allow"]}
+    chosen = {"allow": settings["allow"]} if settings.get("data") else where
+    node = data_config(loaded, settings)
+    data: DataModule = expect(build(node, "data", **chosen), DataModule, "data")
     info = data.read(split)
     index = data.need(split)
     if info.classes != loaded.classes:
@@ -42,9 +47,8 @@ def run(cfg: DictConfig) -> dict[str, float]:
             f"data.root: {data.root} has the classes {_names(info.classes)}, the checkpoint has "
             f"{_names(loaded.classes)}; give a data set with the same classes in the same order"
         )
-    evaluator = call(
-        build(loaded.evaluator, "evaluator", allow=settings["allow"]), "evaluator", index=index
-    )
+    factory = build(loaded.evaluator, "evaluator", **where)
+    evaluator: Evaluator = expect(call(factory, "evaluator", index=index), Evaluator, "evaluator")
     kept = loaded.predict | {k: v for k, v in settings["predict"].items() if v is not None}
     loaded.model.head.options = PredictOptions(
         iou=kept["iou"], max_detections=kept["max_detections"]

@@ -98,7 +98,8 @@ def check_resume(
             "with the settings it was trained with"
         )
     loop = content["loops"]["fit_loop"]
-    batches = loop["epoch_loop.batch_progress"]["current"]["completed"]
+    progress = loop["epoch_loop.batch_progress"]
+    batches = 0 if progress["is_last_batch"] else progress["current"]["completed"]
     return loop["epoch_progress"]["current"]["processed"], batches
 
 
@@ -134,7 +135,18 @@ def _same(file: Path, cfg: Mapping[str, Any]) -> bool:
         other = OmegaConf.to_container(OmegaConf.load(file))
     except (OSError, ValueError, YAMLError):
         return False
-    if not isinstance(other, dict):
-        return False
-    keys = (cfg.keys() | other.keys()) - set(_MAY_DIFFER)
-    return all(cfg.get(str(k)) == other.get(k) for k in keys)
+    return isinstance(other, dict) and _bare(other) == _bare(cfg)
+
+
+def _bare(cfg: Mapping[Any, Any]) -> str:
+    """A configuration without its folder, also where other keys hold it (a logger's, say)."""
+    kept = {str(k): v for k, v in cfg.items() if k not in _MAY_DIFFER}
+    folder = json.dumps(str(cfg.get("run_dir")))[1:-1]
+    return json.dumps(kept, sort_keys=True, default=str).replace(folder, "@")
+
+
+def keep_logs(folder: Path) -> None:
+    """Put CSV logs aside that a resumed run's logger would start afresh."""
+    for log in folder.glob("*/metrics.csv"):
+        number = len(list(log.parent.glob("metrics.*.csv"))) + 1
+        log.rename(log.with_name(f"metrics.{number}.csv"))

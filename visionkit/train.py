@@ -28,7 +28,7 @@ from visionkit.errors import ConfigError
 from visionkit.heads.base import PredictOptions
 from visionkit.metrics.base import Evaluator
 from visionkit.models.model import Model, build_model
-from visionkit.resume import bring_best, check_resume, find_resume
+from visionkit.resume import bring_best, check_resume, find_resume, keep_logs
 from visionkit.targets import first_line
 from visionkit.tasks.base import Task
 from visionkit.tasks.optim import parameter_groups
@@ -50,7 +50,8 @@ class Run:
         lightning.seed_everything(self.plain["seed"], verbose=False)
         self.resume = find_resume(self.plain)
         if self.resume is not None and self.plain["resume"] == "auto":
-            self.plain["run_dir"] = str(self.resume.parent.parent)
+            cfg.run_dir = str(self.resume.parent.parent)
+            self.plain = plain(cfg)  # loggers and others may lie in the folder too
         self.folder = Path(self.plain["run_dir"])
         self.console = Console()
 
@@ -174,6 +175,7 @@ class Run:
             self._introduce()
             if self.resume is not None:
                 bring_best(self.resume, self.checkpoints.folder)
+                keep_logs(self.folder)
         try:
             self.trainer.fit(self.task, datamodule=self.data, ckpt_path=self.resume)
         except SystemExit as stop:
@@ -186,16 +188,10 @@ class Run:
         except KeyboardInterrupt:
             return False
         except (MisconfigurationException, RuntimeError, ValueError) as error:
-            # what Lightning and its callbacks only find out while they run
-            unknown = re.match(r"Early stopping conditioned on metric `(.+?)`", str(error))
-            if unknown:
-                raise ConfigError(
-                    f"callbacks: early stopping watches {unknown[1]!r}, which isn't measured; set "
-                    f"its monitor to another, such as {self.checkpoints.monitor!r}"
-                ) from error
-            if isinstance(error, MisconfigurationException) or _of_lightning(error):
-                raise ConfigError(f"trainer: {first_line(error)}") from error
-            raise
+            line = _refusal(error, self.checkpoints.monitor)
+            if line is None:
+                raise
+            raise ConfigError(line) from error
         return not self.trainer.interrupted
 
     def _introduce(self) -> None:
@@ -265,6 +261,21 @@ def run(cfg: DictConfig) -> dict[str, float]:
         job.console.print(f"stopped; go on with resume={last}", highlight=False)
         raise KeyboardInterrupt
     return metrics
+
+
+def _refusal(error: Exception, monitor: str) -> str | None:
+    """What Lightning and its callbacks only find out while they run, None if it is a bug."""
+    unknown = re.match(r"Early stopping conditioned on metric `(.+?)`", str(error))
+    if unknown:
+        return (
+            f"callbacks: early stopping watches {unknown[1]!r}, which isn't measured; set its "
+            f"monitor to another, such as {monitor!r}"
+        )
+    if re.search("gloo|NCCL", str(error)) and "peer" in str(error):
+        return "trainer.devices: another process of this run failed; mend what it says"
+    if isinstance(error, MisconfigurationException) or _of_lightning(error):
+        return f"trainer: {first_line(error)}"
+    return None
 
 
 def _of_lightning(error: Exception) -> bool:

@@ -38,6 +38,8 @@ def pick(features: Sequence[FeatureSpec], strides: Sequence[int], who: str) -> l
     Raises:
         ConfigError: some are missing; it names them and those there are.
     """
+    if list(strides) != sorted(set(strides)):
+        raise ConfigError(f"{who}.strides: {list(strides)} must be ascending, each once")
     by_stride = {f.stride: f for f in features}
     missing = [s for s in strides if s not in by_stride]
     if missing:
@@ -101,15 +103,13 @@ class Backbone(nn.Module, ABC):
         self.train(self.training)
 
     def _freeze_stages(self, names: Sequence[str]) -> None:
-        parameters = [p for p in self.parameters() if p.requires_grad]
         training = self.training
         self.eval()
         with torch.enable_grad():
-            maps = self(torch.rand(1, 3, 64, 64, device=parameters[0].device))
-            total = sum((maps[name].float().square().sum() for name in names), torch.zeros(()))
-            gradients = torch.autograd.grad(total, parameters, allow_unused=True)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            if gradient is not None:
+            maps = self(torch.zeros(1, 3, 64, 64, device=next(self.parameters()).device))
+            behind = parameters_behind([maps[name] for name in names], self)
+        for parameter in self.parameters():
+            if id(parameter) in behind:
                 parameter.requires_grad_(False)
         self.train(training)
 
@@ -122,6 +122,16 @@ class Backbone(nn.Module, ABC):
                 if self._frozen_norm or (own and not any(p.requires_grad for p in own)):
                     module.training = False
         return self
+
+
+def parameters_behind(maps: Sequence[Tensor], module: nn.Module) -> set[int]:
+    """The ids of the module's trainable parameters that some of ``maps`` depend on."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    if not parameters or not any(m.requires_grad for m in maps):
+        return set()
+    total = torch.stack([m.float().square().sum() for m in maps]).sum()
+    gradients = torch.autograd.grad(total, parameters, allow_unused=True)
+    return {id(p) for p, g in zip(parameters, gradients, strict=True) if g is not None}
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from visionkit.errors import CheckpointError
 
 
 class Checkpoints(lightning.Callback):
-    """``last.ckpt`` after every validation, to resume; ``best.ckpt`` when the monitor improves.
+    """``last.ckpt`` after every epoch, to resume; ``best.ckpt`` when the monitor improves.
 
     An interrupt or error saves ``last.ckpt`` once more where it is.
 

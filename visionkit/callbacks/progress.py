@@ -1,5 +1,6 @@
 """How far training is, how long it will take, how good it is."""
 
+import math
 import sys
 import time
 from typing import Any
@@ -95,7 +96,7 @@ class TrainingProgress(ProgressBar):
         spent = self._told - self._start
         done = trainer.global_step - self._first_step
         left = float(trainer.estimated_stepping_batches) - trainer.global_step
-        ahead = f", {_clock(spent / done * left)} left" if done and left >= 0 else ""
+        ahead = f", {_clock(spent / done * left)} left" if done and 0 <= left < math.inf else ""
         epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
         line = f"{epoch}  {self._figures(trainer)}  {_clock(spent)}{ahead}"
         self._console.print(line, highlight=False, soft_wrap=True)

@@ -4,9 +4,8 @@ import mmap
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from visionkit.geometry import Image
 
 
 class ImageCache:

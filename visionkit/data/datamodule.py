@@ -149,7 +149,7 @@ class DataModule(lightning.LightningDataModule):
         )
         sampler.epochs = self._schedule(len(sampler))
         sampler.resume(*self.start)
-        return self._loader(dataset, sampler, persistent=True)
+        return self._loader(dataset, sampler)
 
     def _schedule(self, batches: int) -> int:
         """Epochs until training ends, be it by ``max_epochs`` or by ``max_steps``."""
@@ -170,13 +170,23 @@ class DataModule(lightning.LightningDataModule):
         return self.eval_dataloader("val") if "val" in self.splits else []
 
     def eval_dataloader(self, split: str) -> DataLoader[Batch]:
-        """A split, whole and in order, letterboxed."""
+        """A split, whole and in order, letterboxed.
+
+        Raises:
+            DataError: it has fewer pictures than there are ranks, so that some would be idle and
+                the others wait for them.
+        """
         index = self.need(split)
+        if len(index) < world_size():
+            raise DataError(
+                f"{self.root}: the {split} split has {len(index)} pictures for {world_size()} "
+                "ranks; use fewer devices or add pictures"
+            )
         sampler = EvalSampler(len(index), self.batch_size, rank(), world_size())
-        return self._loader(DetectionDataset(index, self.canvas), sampler, persistent=True)
+        return self._loader(DetectionDataset(index, self.canvas), sampler)
 
     def _loader(
-        self, dataset: DetectionDataset, sampler: TrainSampler | EvalSampler, persistent: bool
+        self, dataset: DetectionDataset, sampler: TrainSampler | EvalSampler
     ) -> DataLoader[Batch]:
         return DataLoader(
             cast(Any, dataset),
@@ -184,7 +194,7 @@ class DataModule(lightning.LightningDataModule):
             num_workers=self.workers,
             collate_fn=collate,
             pin_memory=torch.cuda.is_available(),
-            persistent_workers=persistent and self.workers > 0,
+            persistent_workers=self.workers > 0,
             worker_init_fn=_one_thread,
         )
 

@@ -1,5 +1,7 @@
 """Pictures with boxes, as samples on the run's canvas."""
 
+import logging
+
 import numpy as np
 from torch.utils.data import Dataset
 
@@ -10,6 +12,8 @@ from visionkit.data.samplers import SampleKey
 from visionkit.data.transforms import DetectionAugment
 from visionkit.geometry import Image, Letterbox, read_image
 from visionkit.sample import Boxes, ImageMeta, Sample
+
+log = logging.getLogger(__name__)
 
 
 class DetectionDataset(Dataset[Sample]):
@@ -33,6 +37,7 @@ class DetectionDataset(Dataset[Sample]):
     ) -> None:
         self.index, self.canvas = index, canvas
         self.augment, self.seed, self.cache = augment, seed, cache
+        self._warned = False
 
     def __len__(self) -> int:
         return len(self.index)
@@ -63,7 +68,20 @@ class DetectionDataset(Dataset[Sample]):
         )
 
     def _read(self, i: int) -> Image:
-        return read_image(self.index.path(i), self.index.size(i))
+        stated = self.index.size(i)
+        image = read_image(self.index.path(i), stated)
+        if stated and not self._warned:
+            off = [abs(a - b) for a, b in zip(stated, image.shape[:2], strict=True)]
+            if max(off) > 1:
+                self._warned = True
+                log.warning(
+                    "%s: is %d x %d pixels, the annotations say %d x %d: its boxes, and those of "
+                    "others like it, may be in the wrong place; mend the annotations",
+                    self.index.path(i),
+                    *image.shape[:2],
+                    *stated,
+                )
+        return image
 
     def _picture(self, i: int, canvas: tuple[int, int]) -> tuple[Picture, ImageMeta]:
         """Picture ``i`` scaled so that it fills ``canvas`` one way, without the pad."""

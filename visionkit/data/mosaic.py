@@ -4,12 +4,10 @@ from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from visionkit.geometry import PAD_COLOUR
+from visionkit.geometry import PAD_COLOUR, Image
 from visionkit.sample import Boxes
 
-Image = NDArray[np.uint8]
 Picture = tuple[Image, Boxes]
 
 
@@ -85,11 +83,14 @@ def scaled(
     scale: float,
     rng: np.random.Generator,
     min_visible: float,
+    centred: bool = False,
 ) -> Picture:
     """One picture at a random place: inside the canvas if smaller, a random crop if larger."""
     image = blank(canvas)
     room = [canvas[k] - picture[0].shape[k] * scale for k in (0, 1)]
     top_left = (room[0] * rng.random(), room[1] * rng.random())
+    if centred:  # where the letterbox puts it
+        top_left = (room[0] // 2, room[1] // 2)
     boxes = place(image, picture, scale, top_left, (0, 0, *canvas), min_visible)
     return image, boxes
 

@@ -87,6 +87,8 @@ class TrainSampler:
         if short:
             order = np.concatenate([order, np.resize(order, short)])
         mine = order[self.rank :: self.ranks]
+        if len(mine) % self.batch_size == 1 and len(mine) > 1:
+            mine = np.append(mine, mine[0])  # a norm can't do with a batch of one small map
         whole = self.epoch >= round(self.epochs * (1 - self.close))
         skip, self.skip = self.skip, 0
         for batch, start in enumerate(range(0, len(mine), self.batch_size)):

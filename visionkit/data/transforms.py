@@ -28,7 +28,7 @@ class DetectionAugment:
         vflip: probability of mirroring top to bottom.
         rotate90: probability of turning by a random quarter (on square canvases only).
         hue: largest shift of the hue, in degrees of 180.
-        saturation: largest relative change.
+        saturation: largest shift of the saturation, in parts of 1.
         brightness: largest relative change of brightness and contrast.
         blur: probability of a slight blur.
         grey: probability of taking the colour away.
@@ -128,7 +128,8 @@ class DetectionAugment:
                 self.min_visible,
             )
         scale = float(rng.uniform(*self.scale))
-        return mosaic.scaled(picture, canvas, scale, rng, self.min_visible)
+        fixed = tuple(self.scale) == (1.0, 1.0)
+        return mosaic.scaled(picture, canvas, scale, rng, self.min_visible, centred=fixed)
 
     def _vary(
         self, image: NDArray[np.uint8], target: Boxes, rng: np.random.Generator

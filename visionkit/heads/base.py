@@ -38,12 +38,14 @@ class Head(nn.Module, ABC):
         num_classes: K.
 
     Attributes:
+        used: the maps it has chosen; all, unless a subclass says otherwise.
         options: what :meth:`predict` keeps.
     """
 
     def __init__(self, in_features: Sequence[FeatureSpec], num_classes: int) -> None:
         super().__init__()
         self.in_features = tuple(in_features)
+        self.used: Sequence[FeatureSpec] = self.in_features
         self.num_classes = num_classes
         self.options = PredictOptions()
 

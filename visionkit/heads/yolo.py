@@ -91,7 +91,7 @@ class Branch(nn.Module):
             )
             for f in features
         )
-        # the first boxes reach about two cells to each side
+        # the first boxes reach about one and a half cells to each side
         slope = -torch.arange(bins, dtype=torch.float32) / 2
         for bias, layers in (
             (slope.repeat(4), self.sides),

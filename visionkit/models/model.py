@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from visionkit.backbones.base import Backbone
+from visionkit.backbones.base import Backbone, parameters_behind
 from visionkit.batch import Batch
 from visionkit.build import PACKAGES, build, expect
 from visionkit.heads.base import Head
@@ -88,4 +88,20 @@ def build_model(
     backbone: Backbone = part("backbone", Backbone)
     neck: Neck = part("neck", Neck, in_features=backbone.features)
     head: Head = part("head", Head, in_features=neck.features, num_classes=num_classes)
-    return Model(backbone, neck, head)
+    model = Model(backbone, neck, head)
+    _freeze_idle(model)
+    return model
+
+
+def _freeze_idle(model: Model) -> None:
+    """Stop training what no map of the head's depends on: ranks would wait for its gradients."""
+    parts = nn.ModuleList([model.backbone, model.neck])
+    training = model.training
+    model.eval()
+    with torch.enable_grad():
+        maps = model.neck(model.backbone(torch.zeros(1, 3, 64, 64)))
+        behind = parameters_behind([maps[f.name] for f in model.head.used], parts)
+    for parameter in parts.parameters():
+        if id(parameter) not in behind:
+            parameter.requires_grad_(False)
+    model.train(training)

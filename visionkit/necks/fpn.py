@@ -34,6 +34,11 @@ class FPN(Neck):
         deepest = max(f.stride for f in in_features)
         self.inputs = pick(in_features, [s for s in strides if s <= deepest] or strides, "neck")
         beyond = [s for s in strides if s > deepest]
+        if beyond != [deepest * 2**k for k in range(1, len(beyond) + 1)]:
+            raise ConfigError(
+                f"neck.strides: beyond the backbone's {deepest}, strides double: "
+                f"{deepest * 2}, {deepest * 4} ...; got {beyond}"
+            )
         self.laterals = nn.ModuleList(nn.Conv2d(f.channels, out_channels, 1) for f in self.inputs)
         self.smooth = nn.ModuleList(
             nn.Conv2d(out_channels, out_channels, 3, padding=1) for _ in self.inputs

@@ -1,6 +1,7 @@
 """The few collective operations that heads and evaluators need."""
 
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -39,3 +40,12 @@ def gather_objects(value: T) -> list[T]:
 def rank() -> int:
     """This process's number, 0 without a process group."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def from_first_rank(make: Callable[[], T]) -> T:
+    """Call ``make`` on the first rank only, and return its picklable result on all."""
+    if world_size() == 1:
+        return make()
+    made: list[Any] = [make() if rank() == 0 else None]
+    dist.broadcast_object_list(made)
+    return cast(T, made[0])

@@ -9,7 +9,7 @@ from visionkit.batch import Batch
 from visionkit.heads.base import Head
 from visionkit.metrics.base import Evaluator
 from visionkit.models.model import Model
-from visionkit.ops.distributed import gather_objects
+from visionkit.ops.distributed import from_first_rank, gather_objects
 from visionkit.results import Result
 
 
@@ -61,7 +61,7 @@ class Scorer:
         figures: dict[str, float] = {}
         if self.evaluator is not None:
             self.evaluator.merge(gather_objects(self.evaluator.state()))
-            figures |= self.evaluator.compute()
+            figures |= from_first_rank(self.evaluator.compute)
         self.losses = losses
         return figures | {"loss": sum(losses.values()), "images": float(images)}
 
@@ -80,8 +80,14 @@ def score(
     """
     start = time.perf_counter()
     model.eval().to(device)
+    model.to(memory_format=torch.contiguous_format)
     scorer = Scorer(evaluator)
-    for cpu_batch in batches:
-        batch = cpu_batch.to(device, non_blocking=True)
-        scorer.update(model.head, model(batch.images), batch)
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        for cpu_batch in batches:
+            batch = cpu_batch.to(device, non_blocking=True)
+            scorer.update(model.head, model(batch.images), batch)
+    finally:
+        torch.set_float32_matmul_precision(precision)
     return scorer.metrics() | {"seconds": time.perf_counter() - start}

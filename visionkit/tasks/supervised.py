@@ -65,6 +65,7 @@ class SupervisedTask(Task):
             torch.compile(model, dynamic=False) if compile else model
         ]
         self.scorer = Scorer(evaluator)
+        self._decayed: list[Tensor] | None = None
         self.last_results: tuple[Batch, list[Result]] | None = None
 
     def raw(self, batch: Batch) -> Any:
@@ -86,14 +87,11 @@ class SupervisedTask(Task):
         return total
 
     def _penalty(self) -> Tensor:
-        weights = [
-            p
-            for group in parameter_groups(self.model, 1.0, 1.0)
-            if group["matrix"]
-            for p in group["params"]
-        ]
-        absolute = torch.stack([p.abs().sum() for p in weights]).sum()
-        squares = torch.stack([p.square().sum() for p in weights]).sum()
+        if self._decayed is None:
+            groups = parameter_groups(self.model, 1.0, 1.0)
+            self._decayed = [p for g in groups if g["matrix"] for p in g["params"]]
+        absolute = torch.stack([p.abs().sum() for p in self._decayed]).sum()
+        squares = torch.stack([p.square().sum() for p in self._decayed]).sum()
         return self.l1 * absolute + self.l2 / 2 * squares
 
     def on_validation_epoch_start(self) -> None:
@@ -111,6 +109,7 @@ class SupervisedTask(Task):
         monitor = self.scorer.monitor[0]
         logged = {k: v for k, v in metrics.items() if k != "images"} | self.scorer.losses
         self.log_dict({f"val/{k}": v for k, v in logged.items()}, batch_size=1)
+        self.last_results = None  # it would keep the batch in memory
         self.log(monitor, metrics[monitor], prog_bar=True, logger=False, batch_size=1)
 
     def configure_optimizers(self) -> Mapping[str, Any]:  # type: ignore[override]
