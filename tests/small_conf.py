@@ -92,7 +92,7 @@ split: test
 run_dir: outputs/evaluate
 allow: [miniparts]
 data: null
-predict: {confidence: null, iou: null, max_detections: null}
+predict: {iou: null, max_detections: null}
 """,
     "predict.yaml": """
 checkpoint: ???

@@ -5,7 +5,7 @@ import logging
 import os
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from visionkit.errors import CheckpointError, ConfigError
+from visionkit.heads.base import PredictOptions
 from visionkit.models.model import Model, build_model
 
 log = logging.getLogger(__name__)
@@ -167,6 +168,7 @@ def load_model(path: str | Path) -> Loaded:
     try:
         model = build_model(about["spec"], len(classes), packages=PARTS)
         model.load_state_dict(model_state(content))
+        predict = {f.name: about["predict"][f.name] for f in fields(PredictOptions)}
     except (ConfigError, RuntimeError, KeyError) as error:
         reason = str(error).strip().splitlines()
         raise CheckpointError(
@@ -184,7 +186,7 @@ def load_model(path: str | Path) -> Loaded:
         task=about["task"],
         data=about["data"],
         evaluator=about["evaluator"],
-        predict=about["predict"],
+        predict=predict,
     )
 
 

@@ -99,7 +99,9 @@ def check_resume(
         )
     loop = content["loops"]["fit_loop"]
     progress = loop["epoch_loop.batch_progress"]
-    batches = 0 if progress["is_last_batch"] else progress["current"]["completed"]
+    now = progress["current"]
+    ended = progress["is_last_batch"] and now["completed"] == now["ready"]
+    batches = 0 if ended else now["completed"]
     return loop["epoch_progress"]["current"]["processed"], batches
 
 
