@@ -16,7 +16,6 @@ import numpy as np
 
 from visionkit.compose import compose
 from visionkit.data.coco import read_coco
-from visionkit.overrides import quote
 from visionkit.train import run
 
 COUNT = 16
@@ -71,7 +70,7 @@ def main() -> None:
         target = Path(folder) / "overfit"
         subset(Path(sys.argv[1]), target)
         overrides = ["task=detection", "data=coco", "experiment=overfit", f"data.root={target}"]
-        metrics = run(compose(quote([*overrides, *sys.argv[2:]]), "config"))
+        metrics = run(compose([*overrides, *sys.argv[2:]]))
         print(f"AP {metrics['AP']:.3f}  AP50 {metrics['AP50']:.3f}")
 
 

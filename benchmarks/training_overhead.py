@@ -20,7 +20,6 @@ import lightning
 import torch
 
 from visionkit.compose import compose
-from visionkit.overrides import quote
 from visionkit.tasks.optim import parameter_groups
 from visionkit.train import Run
 
@@ -67,7 +66,7 @@ def bare(module: Any, images: torch.Tensor, steps: int) -> float:
 
 def main() -> None:
     """Run the comparison and print it."""
-    run = Run(compose(quote(sys.argv[1:]), "config"))
+    run = Run(compose(sys.argv[1:]))
     beside = Beside()
     run.trainer.callbacks.append(beside)
     run.fit()
