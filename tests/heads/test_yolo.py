@@ -38,7 +38,7 @@ def test_the_first_loss_is_sane(classes):
     losses = model.head.loss(model(batch.images), batch)
     assert 0 < sum(losses.values()).item() < 40
     scores = model(batch.images).many.classes.sigmoid()
-    assert scores.mean().item() == pytest.approx(0.01, rel=0.2)
+    assert scores.mean().item() == pytest.approx(min(0.01, 0.06 / classes), rel=0.2)
 
 
 @pytest.mark.parametrize("one_to_one", [False, True])

@@ -25,6 +25,9 @@ from visionkit.ops.boxes import (
 from visionkit.ops.distributed import mean_over_ranks
 from visionkit.results import Detections
 
+MOST_PRIOR = 0.06
+"""With 80 classes at 0.01 each, the first loss would be almost all background."""
+
 
 @dataclass(frozen=True)
 class Dense:
@@ -63,7 +66,8 @@ class Branch(nn.Module):
         features: the maps.
         num_classes: K.
         bins: R.
-        prior: probability of an object at a point before training (Lin et al. 2017).
+        prior: probability of each class at a point before training (Lin et al. 2017), lowered if
+            need be so that all classes together have no more than :data:`MOST_PRIOR`.
     """
 
     def __init__(
@@ -91,6 +95,7 @@ class Branch(nn.Module):
             )
             for f in features
         )
+        prior = min(prior, MOST_PRIOR / num_classes)
         # the first boxes reach about one and a half cells to each side
         slope = -torch.arange(bins, dtype=torch.float32) / 2
         for bias, layers in (
@@ -134,7 +139,7 @@ class YoloHead(Head):
         class_gain: weight of the class loss.
         dfl_gain: weight of the distribution focal loss.
         one_to_one: whether to train and use the branch without suppression.
-        prior: probability of an object at a point before training.
+        prior: probability of each class at a point before training, see :class:`Branch`.
         candidates: the best boxes of a picture that :meth:`decode` gives.
     """
 
