@@ -296,7 +296,7 @@ def _quieten() -> None:
         ".*number of training batches.*smaller than the logging interval.*",
         ".*lr_scheduler.step.*before.*optimizer.step.*",
         ".*isinstance.treespec, LeafSpec.*",
-        ".*Checkpoint directory.*exists and is not empty.*",
+        ".*directory.*exists and is not empty.*",
         ".*your dataloader is not resumable.*",  # the sampler resumes
     ):
         warnings.filterwarnings("ignore", message)
