@@ -13,6 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from visionkit.data.index import DetectionIndex, StringTable
 from visionkit.metrics.coco import CocoEvaluator
+from visionkit.metrics.coco_curves import ENGINES, Seen
 from visionkit.metrics.confusion import confusion_matrix
 from visionkit.results import Detections
 
@@ -105,6 +106,63 @@ def draw_case(seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
                 }
             )
     return truth, results
+
+
+def draw_arrays(seed: int) -> tuple[DetectionIndex, Seen]:
+    """Areas and overlaps on the borders, ties, duplicates, crowds, empty pictures and classes."""
+    rng = np.random.default_rng(seed)
+    images, classes = int(rng.integers(1, 7)), int(rng.integers(1, 6))
+    ids = rng.permutation(40)[:images].astype(np.int64)
+    counts = rng.integers(0, 9, images) * (rng.random(images) < 0.8)
+    total = int(counts.sum())
+    # sides that make areas of exactly 32**2 and 96**2, and overlaps of exactly .5, .75, .8
+    sides = np.array([8, 16, 20, 24, 32, 40, 64, 96, 128, 0])
+    boxes = np.concatenate([rng.integers(0, 30, (total, 2)) * 4, rng.choice(sides, (total, 2))], 1)
+    areas = (boxes[:, 2] * boxes[:, 3]).astype(float)
+    own = rng.random(total) < 0.3
+    areas[own] = rng.choice([0, 1024, 1023.5, 9216, 9216.5, 1e5, 2e10], own.sum())
+    index = DetectionIndex(
+        files=StringTable([f"{i}.png" for i in ids]),
+        image_ids=ids,
+        sizes=np.zeros((images, 2), np.int32),
+        first=np.cumsum([0, *counts]),
+        boxes=boxes.astype(np.float64),
+        labels=rng.integers(0, classes, total),
+        areas=areas,
+        crowd=rng.random(total) < 0.2,
+        annotation_ids=np.arange(total),
+        classes=tuple(f"c{c}" for c in range(classes)),
+        category_ids=tuple(rng.permutation(90)[:classes].tolist()),
+    )
+    evaluator = CocoEvaluator(index)
+    for n in rng.permutation(images):
+        found = int(rng.choice([0, 3, 12, 130], p=[0.2, 0.4, 0.3, 0.1]))
+        start = boxes[index.first[n] : index.first[n + 1]].astype(float)
+        if len(start) == 0:
+            start = np.array([[4.0, 4, 32, 32]])
+        mine = start[rng.integers(0, len(start), found)]
+        factors = [1, 1, 0.5, 0.75, 0.8, 0.65, 1.25, 2]
+        mine[:, 2:] *= rng.choice(factors, (found, 2)) ** (rng.random((found, 1)) < 0.5)
+        mine[:, 2:] += mine[:, :2]
+        labels = rng.integers(0, classes, found)
+        scores = rng.choice([0, 0.125, 0.25, 0.5, 0.5, 1.0], found)
+        evaluator.update([int(ids[n])], [Detections(mine, scores, labels)])
+    return index, evaluator.state()
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_engines_agree_to_the_last_bit(part: int) -> None:
+    positive = 0
+    for seed in range(30 * part, 30 * (part + 1)):
+        index, seen = draw_arrays(seed)
+        limits = ((1, 10, 100), (3,), (1, 100), (5, 50, 500))[seed % 4]
+        both = [ENGINES[name](index, seen, limits) for name in ("pycocotools", "hotcoco")]
+        for name in ("precision", "recall", "scores"):
+            reference, fast = (getattr(curves, name) for curves in both)
+            assert reference.shape == fast.shape
+            assert reference.tobytes() == fast.tobytes(), f"seed {seed}: {name} differs"
+        positive += int((both[0].precision > 0).any())
+    assert positive > 10
 
 
 def evaluate(

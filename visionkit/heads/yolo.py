@@ -180,11 +180,11 @@ class YoloHead(Head):
         one = self.one([x.detach() for x in maps]) if self.one is not None else None
         return YoloRaw(self.many(maps), one, points, strides)
 
-    def boxes(self, dense: Dense, raw: YoloRaw) -> Tensor:
-        """Expected boxes [B, A, 4] in canvas pixels, float32."""
+    def boxes(self, sides: Tensor, points: Tensor, strides: Tensor) -> Tensor:
+        """Expected boxes [..., A, 4] in canvas pixels, float32, of logits [..., A, 4, R]."""
         # a sum, not a matrix product, which autocast would make bfloat16
-        distances = (dense.sides.float().softmax(-1) * self.reach).sum(-1)
-        return boxes_from_distances(raw.points, distances * raw.strides[:, None])
+        distances = (sides.float().softmax(-1) * self.reach).sum(-1)
+        return boxes_from_distances(points, distances * strides[..., None])
 
     def loss(self, raw: YoloRaw, batch: Batch) -> dict[str, Tensor]:
         """See :class:`Head`. Keys ``box``, ``class``, ``dfl``; with ``one_`` for that branch."""
@@ -199,10 +199,10 @@ class YoloHead(Head):
     def _branch_loss(
         self, dense: Dense, raw: YoloRaw, truth: Padded, topk: int
     ) -> dict[str, Tensor]:
-        logits, boxes = dense.classes.float(), self.boxes(dense, raw)
+        logits = dense.classes.float()
         match = task_aligned(
             logits.detach().sigmoid(),
-            boxes.detach(),
+            self.boxes(dense.sides.detach(), raw.points, raw.strides),
             raw.points,
             truth,
             topk=topk,
@@ -218,13 +218,12 @@ class YoloHead(Head):
         total = mean_over_ranks(quality.sum()).clamp(min=1.0)
 
         true_boxes = truth.boxes[image, slot]
-        iou_loss = ((1 - complete_iou(boxes[image, point], true_boxes)) * quality).sum()
-        stride = raw.strides[point][:, None]
-        distances = torch.cat(
-            [raw.points[point] - true_boxes[:, :2], true_boxes[:, 2:] - raw.points[point]], 1
-        )
         sides = dense.sides[image, point].float()
-        dfl = (distribution_focal(sides, distances / stride) * quality).sum()
+        centre, stride = raw.points[point], raw.strides[point]
+        iou = complete_iou(self.boxes(sides, centre, stride), true_boxes)
+        iou_loss = ((1 - iou) * quality).sum()
+        distances = torch.cat([centre - true_boxes[:, :2], true_boxes[:, 2:] - centre], 1)
+        dfl = (distribution_focal(sides, distances / stride[:, None]) * quality).sum()
         # an empty selection of a tensor still carries its gradient, a zero one
         parts = {"box": iou_loss, "class": soft_bce(logits, wanted), "dfl": dfl}
         return {name: value / total * self.gains[name] for name, value in parts.items()}
@@ -236,7 +235,8 @@ class YoloHead(Head):
         kept = min(self.candidates, scores.shape[1] * scores.shape[2])
         best, index = scores.flatten(1).topk(kept, dim=1)
         point = index // self.num_classes
-        boxes = self.boxes(dense, raw).gather(1, point[..., None].expand(-1, -1, 4))
+        row = torch.arange(len(point), device=point.device)[:, None]
+        boxes = self.boxes(dense.sides[row, point], raw.points[point], raw.strides[point])
         return Decoded(boxes, best, index % self.num_classes)
 
     @torch.no_grad()

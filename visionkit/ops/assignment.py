@@ -86,32 +86,47 @@ def task_aligned(
     """
     batch, count = scores.shape[:2]
     objects = truth.boxes.shape[1]
+    target = scores.new_zeros(batch * count, dtype=torch.long)
+    quality = scores.new_zeros(batch * count)
     if objects == 0:
-        zero = scores.new_zeros(batch, count)
-        return Assignment(zero.bool(), zero.long(), zero)
+        shape = (batch, count)
+        return Assignment(quality.bool().view(shape), target.view(shape), quality.view(shape))
     centre = (truth.boxes[..., :2] + truth.boxes[..., 2:]) / 2
     reach = ((truth.boxes[..., 2:] - truth.boxes[..., :2]) / 2).clamp(min=min_side / 2 + 1e-4)
-    away = (points - centre[:, :, None]).abs() < reach[:, :, None]
-    candidate = away.all(-1) & truth.real[..., None]  # [B, G, A]
-    overlap = box_iou(truth.boxes[:, :, None], boxes[:, None]) * candidate
-    index = truth.labels[..., None].expand(-1, -1, count)
-    score = scores.transpose(1, 2).gather(1, index)
-    measure = score.pow(alpha) * overlap.pow(beta) * candidate
+    x, y = points.unbind(-1)
+    within = (x - centre[..., :1]).abs() < reach[..., :1]
+    within &= (y - centre[..., 1:]).abs() < reach[..., 1:]
+    within &= truth.real[..., None]
 
-    # a candidate without any overlap yet still outranks a point outside
-    rank = torch.where(candidate, measure, -torch.ones_like(measure))
-    best = rank.topk(min(topk, count), dim=-1).indices
-    chosen = torch.zeros_like(candidate).scatter_(-1, best, True) & candidate
+    # few points lie within an object: go on with the pairs that do, in order of object and point
+    image, slot, point = within.nonzero(as_tuple=True)
+    item, place = image * objects + slot, image * count + point
+    overlap = box_iou(truth.boxes.flatten(0, 1)[item], boxes.flatten(0, 1)[place])
+    score = scores.flatten(0, 1)[place, truth.labels.flatten()[item]]
+    measure = score.pow(alpha) * overlap.pow(beta)
 
-    claims = chosen.sum(1)  # [B, A]
-    owner = torch.where(chosen, overlap, -torch.ones_like(overlap)).argmax(1)
-    only = torch.zeros_like(chosen).scatter_(1, owner[:, None], True)
-    chosen &= only
-    positive = claims > 0
-    target = torch.where(positive, owner, torch.zeros_like(owner))
+    best_first = measure.argsort(descending=True, stable=True)
+    best_first = best_first[item[best_first].argsort(stable=True)]
+    counts = torch.bincount(item, minlength=batch * objects)
+    before = (counts.cumsum(0) - counts)[item[best_first]]
+    nth = torch.arange(len(item), device=item.device) - before
+    chosen = best_first[nth < topk].sort().values
+    item, place, slot = item[chosen], place[chosen], slot[chosen]
+    overlap, measure = overlap[chosen], measure[chosen]
 
-    measure = measure * chosen
-    most_aligned = measure.amax(-1, keepdim=True)
-    most_overlap = (overlap * chosen).amax(-1, keepdim=True)
-    quality = (measure / most_aligned.clamp(min=1e-30) * most_overlap).amax(1)
-    return Assignment(positive, target, quality)
+    most = torch.full_like(quality, -1).scatter_reduce_(0, place, overlap, "amax")
+    rival = torch.where(overlap == most[place], slot, objects)
+    owner = torch.full_like(target, objects).scatter_reduce_(0, place, rival, "amin")
+    kept = slot == owner[place]
+    item, place, slot = item[kept], place[kept], slot[kept]
+    overlap, measure = overlap[kept], measure[kept]
+
+    none = quality.new_zeros(batch * objects)
+    most_aligned = none.scatter_reduce(0, item, measure, "amax").clamp(min=1e-30)
+    most_overlap = none.scatter_reduce(0, item, overlap, "amax")
+    quality[place] = measure / most_aligned[item] * most_overlap[item]
+    target[place] = slot
+    positive = torch.zeros_like(quality, dtype=torch.bool)
+    positive[place] = True
+    shape = (batch, count)
+    return Assignment(positive.view(shape), target.view(shape), quality.view(shape))
