@@ -110,6 +110,13 @@ def _png_complete(data: bytes) -> bool:
     return False
 
 
+def blank(canvas: tuple[int, int]) -> Image:
+    """Return an empty canvas [H, W, 3] of the pad colour."""
+    height, width = canvas
+    row = np.tile(np.array(PAD_COLOUR, np.uint8), width)  # whole rows are copied much faster
+    return np.tile(row, (height, 1)).reshape(height, width, 3)
+
+
 @dataclass(frozen=True)
 class Letterbox:
     """The map from a picture's own pixels onto the canvas: one scale, then a centred pad.
@@ -156,8 +163,7 @@ class Letterbox:
         """Return the canvas [H, W, 3] with the picture on it."""
         if image.shape[:2] != self.size:
             raise ValueError(f"letterbox made for {self.size}, got a picture of {image.shape[:2]}")
-        canvas = np.empty((*self.canvas, 3), np.uint8)
-        canvas[:] = PAD_COLOUR
+        canvas = blank(self.canvas)
         (height, width), (top, left) = self.resized, self.pad
         canvas[top : top + height, left : left + width] = self.resize(image)
         return canvas

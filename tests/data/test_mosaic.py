@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from visionkit.data.mosaic import blank, clean, mixup, mosaic, place, scaled
-from visionkit.geometry import PAD_COLOUR
+from visionkit.data.mosaic import clean, mixup, mosaic, place, scaled
+from visionkit.geometry import PAD_COLOUR, blank
 from visionkit.sample import Boxes
 
 

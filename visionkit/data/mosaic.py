@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from visionkit.geometry import PAD_COLOUR, Image
+from visionkit.geometry import Image, blank
 from visionkit.sample import Boxes
 
 Picture = tuple[Image, Boxes]
@@ -68,13 +68,6 @@ def join(parts: Sequence[Boxes]) -> Boxes:
     return Boxes(
         np.concatenate([p.boxes for p in parts]), np.concatenate([p.labels for p in parts])
     )
-
-
-def blank(canvas: tuple[int, int]) -> Image:
-    """An empty canvas of the pad colour."""
-    image = np.empty((*canvas, 3), np.uint8)
-    image[:] = PAD_COLOUR
-    return image
 
 
 def scaled(

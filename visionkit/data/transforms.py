@@ -60,24 +60,21 @@ class DetectionAugment:
         self.mosaic, self.mixup = mosaic, mixup
         self.scale, self.mosaic_scale = scale, mosaic_scale
         self.close_mosaic, self.min_visible = close_mosaic, min_visible
-        boxes = A.BboxParams(format="pascal_voc", label_fields=["labels"])
-        self._flips = A.Compose(
-            [A.HorizontalFlip(p=hflip), A.VerticalFlip(p=vflip)], bbox_params=boxes
-        )
-        self._turn = A.Compose([A.RandomRotate90(p=rotate90)], bbox_params=boxes)
-        self._colour = A.Compose(
-            [
-                A.HueSaturationValue(
-                    hue_shift_limit=hue,
-                    sat_shift_limit=100 * saturation,
-                    val_shift_limit=0,
-                    p=0.7,
-                ),
-                A.RandomBrightnessContrast(brightness, brightness, p=0.7),
-                A.GaussianBlur(blur_limit=(3, 5), p=blur),
-                A.ToGray(p=grey),
-            ]
-        )
+        colour = [
+            A.HueSaturationValue(
+                hue_shift_limit=hue,
+                sat_shift_limit=100 * saturation,
+                val_shift_limit=0,
+                p=0.7 if hue or saturation else 0.0,
+            ),
+            A.RandomBrightnessContrast(brightness, brightness, p=0.7 if brightness else 0.0),
+            A.GaussianBlur(blur_limit=(3, 5), p=blur),
+            A.ToGray(p=grey),
+        ]
+        flips = [A.HorizontalFlip(p=hflip), A.VerticalFlip(p=vflip)]
+        turn = A.RandomRotate90(p=rotate90)
+        self._oblong = _compose([*colour, *flips])
+        self._square = _compose([*colour, *flips, turn])
 
     def __call__(
         self,
@@ -134,16 +131,19 @@ class DetectionAugment:
     def _vary(
         self, image: NDArray[np.uint8], target: Boxes, rng: np.random.Generator
     ) -> mosaic.Picture:
-        seed = int(rng.integers(2**31))
-        self._flips.set_random_seed(seed)
-        self._colour.set_random_seed(seed + 1)
-        image = self._colour(image=image)["image"]
-        flipped = self._flips(image=image, bboxes=target.boxes, labels=target.labels)
-        if image.shape[0] == image.shape[1]:
-            self._turn.set_random_seed(seed + 2)
-            flipped = self._turn(**flipped)
-        boxes = np.asarray(flipped["bboxes"], np.float32).reshape(-1, 4)
-        labels = np.asarray(flipped["labels"], np.int64).reshape(-1)
-        image = np.ascontiguousarray(flipped["image"])
+        chain = self._square if image.shape[0] == image.shape[1] else self._oblong
+        chain.set_random_seed(int(rng.integers(2**31)))
+        varied = chain(image=image, bboxes=target.boxes, labels=target.labels)
+        boxes = np.asarray(varied["bboxes"], np.float32).reshape(-1, 4)
+        labels = np.asarray(varied["labels"], np.int64).reshape(-1)
+        image = np.ascontiguousarray(varied["image"])
         target = mosaic.clean(Boxes(boxes, labels), (0, 0, *image.shape[:2]), 0.0, 1.0)
         return image, target
+
+
+def _compose(transforms: list[A.BasicTransform]) -> A.Compose:
+    """Chain what may happen: each link costs time even where it does nothing."""
+    boxes = A.BboxParams(format="pascal_voc", label_fields=["labels"])
+    # albumentations warns of a chain that has boxes but nothing to move them
+    chain = [t for t in transforms if t.p > 0 or isinstance(t, A.HorizontalFlip)]
+    return A.Compose(chain, bbox_params=boxes)
