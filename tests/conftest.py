@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import make_coco
+from tiny import make_coco, make_folders
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -26,3 +26,9 @@ def shared_data() -> Path:
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A COCO-format set of 8 and 4 small pictures with red and green squares."""
     return make_coco(tmp_path_factory.mktemp("squares"))
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders of 12 and 6 small red and green pictures."""
+    return make_folders(tmp_path_factory.mktemp("folders"))

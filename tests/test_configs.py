@@ -11,12 +11,24 @@ from visionkit.compose import compose, config_dir, groups
 from visionkit.config import check
 from visionkit.models.model import build_model
 
-FILES = [(g, o) for g, options in groups([config_dir()]).items() for o in options]
+FOUND = groups([config_dir()])
+FILES = [(g, o) for g, options in FOUND.items() for o in options]
 PACKAGE_OF = {("logger", "wandb"): "wandb", ("logger", "mlflow"): "mlflow"}
 
 
+OF_CLASSIFICATION = {
+    "head": ["classification"],
+    "model": ["classifier"],
+    "data": ["folder", "mnist", "fashion_mnist", "cifar10", "cifar100", "shape_classes"],
+    "augment": ["classification", "small_images"],
+    "experiment": ["small_images", "transfer", "imagenet"],
+    "backbone": FOUND["backbone"],  # any will do there
+}
+
+
 def composed(group, option, root, run_dir):
-    words = [] if group == "task" else ["task=detection"]
+    task = "classification" if option in OF_CLASSIFICATION.get(group, []) else "detection"
+    words = [] if group == "task" else [f"task={task}"]
     return compose([*words, f"{group}={option}", f"data.root={root}", f"run_dir={run_dir}"])
 
 

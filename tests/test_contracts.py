@@ -1,66 +1,89 @@
-"""Every backbone of conf/ under every neck and head of conf/: loss, gradient, prediction."""
+"""Every family of backbones under every head, and every neck: loss, gradient, prediction."""
 
 import numpy as np
 import pytest
 import torch
-from tiny import make_batch
+from tiny import make_batch, make_label_batch
 
 from visionkit.build import plain
 from visionkit.compose import compose, config_dir, groups
 from visionkit.errors import ConfigError
 from visionkit.models.model import build_model
+from visionkit.results import Classification
 
 FOUND = groups([config_dir()])
-BATCH = make_batch([[[8, 8, 60, 50], [40, 30, 90, 90]], []], [[0, 2], []], canvas=(96, 96))
-COMBINATIONS = [
-    (backbone, neck, head)
-    for backbone in FOUND["backbone"]
-    for neck in FOUND["neck"]
-    for head in FOUND["head"]
+CANVAS = (96, 128)
+BATCHES = {
+    "yolo": make_batch([[[8, 8, 60, 50], [40, 30, 90, 90]], []], [[0, 2], []], CANVAS),
+    "classification": make_label_batch([[2], [0]], 3, CANVAS),
+}
+NECKS = {"yolo": "fpn", "classification": "identity"}
+TASKS = {"yolo": "detection", "classification": "classification"}
+
+# the smallest member of each family; the networks of conf/backbone that aren't of torchvision
+SMALLEST = """
+    alexnet vgg11_bn googlenet inception_v3 resnet18 resnext50_32x4d wide_resnet50_2 densenet121
+    mobilenet_v2 mobilenet_v3_small efficientnet_b0 efficientnet_v2_s regnet_y_400mf
+    shufflenet_v2_x0_5 squeezenet1_1 mnasnet0_5 convnext_tiny vit_b_32 swin_t swin_v2_t
+"""
+BACKBONES = [f"backbone=torchvision backbone.name={name}" for name in SMALLEST.split()] + [
+    f"backbone={name}" for name in ("csp", "lenet", "timm")
 ]
+COMBINATIONS = [(b, NECKS[h], h) for h in FOUND["head"] for b in BACKBONES]
+COMBINATIONS += [("backbone=csp", neck, "yolo") for neck in FOUND["neck"] if neck != "fpn"]
+COMBINATIONS += [("backbone=csp", neck, "classification") for neck in ("fpn", "pafpn")]
 
 
-def test_there_is_something_to_test():
-    assert {"csp", "timm", "torchvision"} <= set(FOUND["backbone"])
-    assert len(COMBINATIONS) >= 21
+def test_every_head_and_neck_is_tested():
+    assert set(FOUND["head"]) == set(BATCHES) == set(NECKS) == set(TASKS)
+    assert {neck for _, neck, _ in COMBINATIONS} == set(FOUND["neck"])
 
 
-@pytest.mark.parametrize(("backbone", "neck", "head"), COMBINATIONS)
-def test_a_combination_learns_and_predicts(backbone, neck, head):
-    words = [f"backbone={backbone}", f"neck={neck}", f"head={head}"]
-    spec = plain(compose(["task=detection", "data.root=.", *words]))
+def built(backbone, neck, head, *more):
+    words = [f"task={TASKS[head]}", "data.root=.", *backbone.split(), f"neck={neck}", *more]
+    spec = plain(compose([*words, f"head={head}"]))
     torch.manual_seed(0)
     try:
-        model = build_model(spec, 3).train()
+        return build_model(spec, 3)
     except ConfigError as error:
         if "no feature map at stride" in str(error):
             pytest.skip(str(error))
         raise
-    losses = model.head.loss(model(BATCH.images), BATCH)
+
+
+@pytest.mark.parametrize(("backbone", "neck", "head"), COMBINATIONS)
+def test_a_combination_learns_and_predicts(backbone, neck, head):
+    model, batch = built(backbone, neck, head).train(), BATCHES[head]
+    losses = model.head.loss(model(batch.images), batch)
     total = sum(losses.values())
     assert torch.isfinite(total)
     total.backward()
-    used = {f.name for f in model.neck.features}
-    assert used
     unused = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert unused == [], "DDP would wait for these"
     model.eval()
-    results = model.predict(BATCH)
+    with torch.no_grad():
+        raw = model(batch.images)
+        assert model.head.loss(raw, batch).keys() == losses.keys()
+        results = model.head.predict(raw, batch)
     assert len(results) == 2
     for result in results:
+        if isinstance(result, Classification):
+            assert result.probabilities.dtype == np.float32
+            assert result.probabilities.sum() == pytest.approx(1, abs=1e-5)
+            continue
         assert result.boxes.shape == (len(result), 4)
         assert result.boxes.dtype == result.scores.dtype == np.float32
-        assert ((result.boxes >= 0) & (result.boxes <= 96)).all()
+        assert ((result.boxes >= 0) & (result.boxes <= [128, 96, 128, 96])).all()
         assert (np.diff(result.scores) <= 0).all()
         assert set(result.labels.tolist()) <= {0, 1, 2}
-    again = model.predict(BATCH)
-    assert all(np.array_equal(a.boxes, b.boxes) for a, b in zip(results, again, strict=True))
+    with torch.no_grad():
+        again = model.head.predict(model(batch.images), batch)
+    assert [r.to_dict() for r in again] == [r.to_dict() for r in results]
 
 
-@pytest.mark.parametrize("backbone", FOUND["backbone"])
+@pytest.mark.parametrize("backbone", ["csp", "resnet18", "timm", "mobilenet_v3_large"])
 def test_frozen_and_multiplied_backbones_build(backbone):
-    words = [f"backbone={backbone}", "backbone.frozen_stages=1", "backbone.frozen_norm=true"]
-    spec = plain(compose(["task=detection", "data.root=.", *words, "backbone.lr_multiplier=0.1"]))
-    model = build_model(spec, 3)
+    words = ["backbone.frozen_stages=1", "backbone.frozen_norm=true", "backbone.lr_multiplier=0.1"]
+    model = built(f"backbone={backbone}", "fpn", "yolo", *words)
     assert model.backbone.lr_multiplier == 0.1
     assert not next(model.backbone.parameters()).requires_grad

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import torch
 
-from visionkit.batch import Batch, BoxTargets
+from visionkit.batch import Batch, BoxTargets, LabelTargets
 from visionkit.compose import compose
 from visionkit.geometry import Letterbox
 from visionkit.models.model import Model, build_model
@@ -46,6 +46,38 @@ def make_batch(
         ),
         meta=tuple(ImageMeta(i, "", Letterbox(canvas, canvas)) for i in range(len(boxes))),
     )
+
+
+def make_label_batch(
+    labels: list[list[int]],
+    num_classes: int,
+    canvas: tuple[int, int] = (64, 64),
+) -> Batch:
+    """A batch of noise whose pictures are of the given classes."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (len(labels), 3, *canvas)
+    values = torch.zeros(len(labels), num_classes)
+    for i, mine in enumerate(labels):
+        values[i, mine] = 1
+    return Batch(
+        images=torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8),
+        targets=LabelTargets(values),
+        meta=tuple(ImageMeta(i, "", Letterbox(canvas, canvas)) for i in range(len(labels))),
+    )
+
+
+def make_folders(root: Path, splits: dict[str, int] | None = None, side: int = 32) -> Path:
+    """Class folders of red and of green pictures, ``count`` of each class."""
+    for number, (split, count) in enumerate((splits or {"train": 6, "val": 3}).items()):
+        rng = np.random.default_rng(number)
+        for label, name in enumerate(CLASSES):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                image = rng.integers(0, 60, (side, side + 4 * i, 3)).astype(np.uint8)
+                image[..., 2 - label] += 150  # BGR: red, then green
+                cv2.imwrite(str(folder / f"{i}.png"), image)
+    return root
 
 
 def draw_squares(side: int, seed: int) -> tuple[np.ndarray, list[list[int]], list[int]]:
@@ -113,6 +145,27 @@ def tiny_config(root: Path, run_dir: Path, *overrides: str) -> Any:
             "backbone.depth=0.1",
             "neck.out_channels=[16,24,32]",
             "head.bins=8",
+            "trainer=cpu",
+            "trainer.max_epochs=2",
+            "logger=none",
+            "ema.ramp=2",
+            *overrides,
+        ]
+    )
+
+
+def tiny_classifier(root: Path, run_dir: Path, *overrides: str) -> Any:
+    """A classification run of a second or two."""
+    return compose(
+        [
+            "task=classification",
+            "data=folder",
+            f"data.root={root}",
+            f"run_dir={run_dir}",
+            "data.image_size=32",
+            "data.batch_size=4",
+            "data.num_workers=0",
+            "backbone=lenet",
             "trainer=cpu",
             "trainer.max_epochs=2",
             "logger=none",

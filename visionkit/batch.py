@@ -1,14 +1,15 @@
 """Samples stacked for the device."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from visionkit.results import Detections
-from visionkit.sample import ImageMeta, Sample
+from visionkit.results import Classification, Detections, Result
+from visionkit.sample import Boxes, ImageMeta, Labels, Sample
 
 
 @dataclass(frozen=True)
@@ -25,19 +26,51 @@ class BoxTargets:
     labels: Tensor
     image: Tensor
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "BoxTargets":
-        """Move every tensor to ``device``."""
+    @staticmethod
+    def stack(targets: Sequence[Boxes]) -> "BoxTargets":
+        """Put the boxes of several pictures one after the other."""
+        counts = torch.tensor([len(t.labels) for t in targets])
         return BoxTargets(
-            self.boxes.to(device, non_blocking=non_blocking),
-            self.labels.to(device, non_blocking=non_blocking),
-            self.image.to(device, non_blocking=non_blocking),
+            boxes=torch.from_numpy(np.concatenate([t.boxes for t in targets])),
+            labels=torch.from_numpy(np.concatenate([t.labels for t in targets])),
+            image=torch.repeat_interleave(torch.arange(len(targets)), counts),
         )
 
-    def pin_memory(self) -> "BoxTargets":
-        """Pin every tensor."""
-        return BoxTargets(
-            self.boxes.pin_memory(), self.labels.pin_memory(), self.image.pin_memory()
-        )
+    def truth(self, meta: Sequence[ImageMeta]) -> list[Result]:
+        """See :meth:`Batch.truth`."""
+        mine = [self.image == i for i in range(len(meta))]
+        return [
+            Detections(
+                boxes=m.letterbox.to_image(self.boxes[own].cpu().numpy()),
+                scores=np.ones(int(own.sum()), np.float32),
+                labels=self.labels[own].cpu().numpy(),
+            )
+            for m, own in zip(meta, mine, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class LabelTargets:
+    """The classes of each picture.
+
+    Attributes:
+        values: [B, K] float32, 1 or 0; parts of 1 where pictures were mixed.
+    """
+
+    values: Tensor
+
+    @staticmethod
+    def stack(targets: Sequence[Labels]) -> "LabelTargets":
+        """Put the classes of several pictures below each other."""
+        return LabelTargets(torch.from_numpy(np.stack([t.values for t in targets])))
+
+    def truth(self, meta: Sequence[ImageMeta]) -> list[Result]:
+        """See :meth:`Batch.truth`."""
+        exclusive = bool((self.values.sum(1) <= 1 + 1e-6).all())
+        return [Classification(row, exclusive=exclusive) for row in self.values.cpu().numpy()]
+
+
+Targets = BoxTargets | LabelTargets
 
 
 @dataclass(frozen=True)
@@ -51,7 +84,7 @@ class Batch:
     """
 
     images: Tensor
-    targets: BoxTargets
+    targets: Targets
     meta: tuple[ImageMeta, ...]
 
     def __len__(self) -> int:
@@ -62,40 +95,38 @@ class Batch:
         """Height and width of the canvas."""
         return self.images.shape[-2], self.images.shape[-1]
 
-    def truth(self) -> list[Detections]:
+    @property
+    def boxes(self) -> BoxTargets:
+        """The targets, where they are boxes."""
+        assert isinstance(self.targets, BoxTargets), "this head learns boxes"
+        return self.targets
+
+    @property
+    def labels(self) -> LabelTargets:
+        """The targets, where they are classes."""
+        assert isinstance(self.targets, LabelTargets), "this head learns classes"
+        return self.targets
+
+    def truth(self) -> list[Result]:
         """The targets of each picture as a result would state them, in original pixels."""
-        return [
-            Detections(
-                boxes=meta.letterbox.to_image(self.targets.boxes[mine].cpu().numpy()),
-                scores=np.ones(int(mine.sum()), np.float32),
-                labels=self.targets.labels[mine].cpu().numpy(),
-            )
-            for meta, mine in ((m, self.targets.image == i) for i, m in enumerate(self.meta))
-        ]
+        return self.targets.truth(self.meta)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """Move images and targets to ``device``."""
-        return replace(
-            self,
-            images=self.images.to(device, non_blocking=non_blocking),
-            targets=self.targets.to(device, non_blocking=non_blocking),
-        )
+        return self._map(lambda t: t.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "Batch":
         """Pin images and targets, for asynchronous copies to a GPU."""
-        return replace(self, images=self.images.pin_memory(), targets=self.targets.pin_memory())
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        tensors: Any = {f.name: change(getattr(self.targets, f.name)) for f in fields(self.targets)}
+        return replace(self, images=change(self.images), targets=replace(self.targets, **tensors))
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples of one canvas size."""
+    """Stack samples of one canvas size and one kind of target."""
     images = torch.from_numpy(np.stack([s.image for s in samples])).permute(0, 3, 1, 2)
-    counts = torch.tensor([len(s.target.labels) for s in samples])
-    return Batch(
-        images=images.contiguous(),
-        targets=BoxTargets(
-            boxes=torch.from_numpy(np.concatenate([s.target.boxes for s in samples])),
-            labels=torch.from_numpy(np.concatenate([s.target.labels for s in samples])),
-            image=torch.repeat_interleave(torch.arange(len(samples)), counts),
-        ),
-        meta=tuple(s.meta for s in samples),
-    )
+    targets: Any = [s.target for s in samples]
+    kind = BoxTargets if isinstance(targets[0], Boxes) else LabelTargets
+    return Batch(images.contiguous(), kind.stack(targets), tuple(s.meta for s in samples))

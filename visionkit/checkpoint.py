@@ -39,7 +39,7 @@ class Loaded:
         task: such as ``detection``.
         data: the training run's data configuration, plain.
         evaluator: the training run's evaluator configuration, plain.
-        predict: the training run's ``confidence``, ``iou`` and ``max_detections``.
+        predict: the training run's options, see :class:`PredictOptions`.
     """
 
     model: Model
@@ -168,7 +168,7 @@ def load_model(path: str | Path) -> Loaded:
     try:
         model = build_model(about["spec"], len(classes), packages=PARTS)
         model.load_state_dict(model_state(content))
-        predict = {f.name: about["predict"][f.name] for f in fields(PredictOptions)}
+        predict = {f.name: about["predict"].get(f.name, f.default) for f in fields(PredictOptions)}
     except (ConfigError, RuntimeError, KeyError) as error:
         reason = str(error).strip().splitlines()
         raise CheckpointError(
@@ -211,6 +211,21 @@ def start_from(model: Model, path: str | Path) -> None:
     model.backbone.mean, model.backbone.std = tuple(about["mean"]), tuple(about["std"])
     model.normalise.set(about["mean"], about["std"])
     log.info("%s: %d of the model's %d tensors loaded", path, len(fits), len(own))
+
+
+def replace_model(path: str | Path, model: Model) -> None:
+    """Put the tensors of ``model`` into a checkpoint file, in the place of those it evaluates.
+
+    Raises:
+        CheckpointError: it can't be read or written; the old file stays whole.
+    """
+    content = read(path)
+    state = {k: v.detach().cpu() for k, v in model.state_dict().items()}
+    if "ema" in content:
+        content["ema"]["model"] = state
+    else:
+        content["state_dict"] |= {f"model.{k}": v for k, v in state.items()}
+    AtomicCheckpointIO().save_checkpoint(content, path)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

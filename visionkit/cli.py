@@ -25,7 +25,7 @@ commands:
   train     task=NAME [model= backbone= neck= head= data= experiment= run_dir= seed= resume=]
   evaluate  checkpoint=FILE [data= data.root= split=test run_dir=]
   predict   checkpoint=FILE source=IMAGE|DIR|GLOB [run_dir=]
-  list      tasks, models, backbones, heads, data sets, experiments
+  list      [tasks, models, backbones, heads, data, experiments ...]
 
 options:
   --config-dir DIR  a folder of your own groups and experiments, beside those of visionkit
@@ -54,6 +54,12 @@ The data are the checkpoint's own, unless data= chooses others.
 """
 _PREDICT_HELP = """\
 usage: visionkit predict checkpoint=FILE source=IMAGE|DIR|GLOB [run_dir= predict.confidence=]
+"""
+_LIST_HELP = """\
+usage: visionkit list [GROUP] [--config-dir DIR]
+
+GROUP is tasks, models, backbones (with parameters, GFLOPs, strides and weights), heads, data,
+experiments, or any other group of conf/, such as necks or optimizers.
 """
 
 
@@ -258,35 +264,9 @@ def _predict(arguments: list[str]) -> None:
 
 
 def _list(arguments: list[str]) -> None:
-    options = _options(arguments, "list", "usage: visionkit list [--config-dir DIR]\n")
+    options = _options(arguments, "list", _LIST_HELP)
     if options is None:
         return
-    from rich.console import Console
-    from rich.table import Table
+    from visionkit.listing import show
 
-    from visionkit.compose import config_dir
-
-    if options[0]:
-        raise ConfigError(f"{options[0][0]}: list takes no arguments")
-    folders = [config_dir(), *([Path(options[1])] if options[1] else [])]
-    titles = {"task": "tasks", "model": "models", "backbone": "backbones", "head": "heads",
-              "data": "data sets", "experiment": "experiments"}  # fmt: skip
-    console = Console()
-    for group, title in titles.items():
-        files = sorted({f.stem: f for d in folders for f in (d / group).glob("*.yaml")}.items())
-        table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
-        table.add_column(style="cyan", no_wrap=True)
-        table.add_column(overflow="fold")
-        if not files:
-            continue
-        for name, file in files:
-            table.add_row(f"{group}={name}", _description(file))
-        console.print(table)
-
-
-def _description(file: Path) -> str:
-    """Return the first comment of a YAML file that isn't Hydra's package line."""
-    for line in file.read_text(encoding="utf-8").splitlines():
-        if line.startswith("#") and not line.startswith("# @package"):
-            return line.lstrip("# ").strip()
-    return ""
+    show(*options)

@@ -92,6 +92,7 @@ class OptionsSection:
     confidence: Annotated[float, Range(0, 1)]
     iou: Annotated[float, Range(0, 1)]
     max_detections: Annotated[int, Range(1)]
+    flip: bool
 
 
 @dataclass
@@ -101,6 +102,7 @@ class PredictSection:
     confidence: Annotated[float | None, Range(0, 1)]
     iou: Annotated[float | None, Range(0, 1)]
     max_detections: Annotated[int | None, Range(1)]
+    flip: bool | None
 
 
 @dataclass
@@ -109,6 +111,7 @@ class KeepSection:
 
     iou: Annotated[float | None, Range(0, 1)]
     max_detections: Annotated[int | None, Range(1)]
+    flip: bool | None
 
 
 @dataclass

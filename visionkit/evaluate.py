@@ -42,6 +42,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     data: DataModule = expect(build(node, "data", **chosen), DataModule, "data")
     info = data.read(split)
     index = data.need(split)
+    loaded.model.head.check(info)
     if info.classes != loaded.classes:
         raise DataError(
             f"data.root: {data.root} has the classes {_names(info.classes)}, the checkpoint has "
@@ -51,7 +52,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     evaluator: Evaluator = expect(call(factory, "evaluator", index=index), Evaluator, "evaluator")
     kept = loaded.predict | {k: v for k, v in settings["predict"].items() if v is not None}
     loaded.model.head.options = PredictOptions(
-        iou=kept["iou"], max_detections=kept["max_detections"]
+        iou=kept["iou"], max_detections=kept["max_detections"], flip=kept["flip"]
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     folder.mkdir(parents=True, exist_ok=True)  # before the work: it may not be possible

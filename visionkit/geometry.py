@@ -163,10 +163,22 @@ class Letterbox:
         """Return the canvas [H, W, 3] with the picture on it."""
         if image.shape[:2] != self.size:
             raise ValueError(f"letterbox made for {self.size}, got a picture of {image.shape[:2]}")
+        return self.frame(self.resize(image))
+
+    def frame(self, resized: Image) -> Image:
+        """Return the canvas [H, W, 3] with the picture, already resized, in its place."""
         canvas = blank(self.canvas)
-        (height, width), (top, left) = self.resized, self.pad
-        canvas[top : top + height, left : left + width] = self.resize(image)
+        canvas[self._window] = resized
         return canvas
+
+    def unframe(self, canvas: Image) -> Image:
+        """Return the part of a canvas [H, W, 3] that shows the picture."""
+        return canvas[self._window]
+
+    @property
+    def _window(self) -> tuple[slice, slice]:
+        (height, width), (top, left) = self.resized, self.pad
+        return slice(top, top + height), slice(left, left + width)
 
     def to_canvas(self, boxes: NDArray[np.floating]) -> NDArray[np.float32]:
         """Map boxes [N, 4] from original pixels to canvas pixels."""

@@ -1,7 +1,6 @@
 """Prediction as a command: drawn pictures, predictions.json and a table."""
 
 import os
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from visionkit.errors import DataError
 from visionkit.geometry import Image
 from visionkit.render import draw
 from visionkit.report import write_json
-from visionkit.results import Detections
+from visionkit.results import Detections, Result
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,12 +22,12 @@ def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
     """Predict for every picture of ``cfg.source`` and write what was found into ``cfg.run_dir``.
 
     Args:
-        cfg: ``checkpoint``, ``source``, ``run_dir``, ``predict`` (confidence, iou, max_detections;
-            null leaves what the model was trained with) and ``batch_size``.
+        cfg: ``checkpoint``, ``source``, ``run_dir``, ``predict`` (options, null leaves what the
+            model was trained with) and ``batch_size``.
         console: where the table goes; the screen unless given.
 
     Returns:
-        ``images``, ``objects``, ``unreadable`` (counts) and ``run_dir``.
+        ``images``, ``unreadable`` (counts), ``run_dir``, and ``objects`` where boxes were found.
 
     Raises:
         DataError: there is no picture, or none could be read.
@@ -46,7 +45,7 @@ def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
     folder = Path(cfg["run_dir"])
     names = picture_names([f for f in files if isinstance(f, Path)], folder)
     errors: list[DataError] = []
-    rows: list[tuple[str, Detections]] = []
+    rows: list[tuple[str, Result]] = []
     records: list[dict[str, object]] = []
     batches = predictor.stream(files, batch_size=cfg["batch_size"], errors=errors, **options)
     for path, image, result in batches:
@@ -61,19 +60,22 @@ def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
         raise DataError(f"{cfg['source']}: none of {len(errors)} pictures could be read ({first})")
     write_json(folder / "predictions.json", records)
     _print_table(console, rows)
-    objects = sum(len(r) for _, r in rows)
+    found = {"objects": sum(len(r) for _, r in rows if isinstance(r, Detections))}
+    if not isinstance(rows[0][1], Detections):
+        found = {}
+    what = f"{found['objects']} objects in " if found else ""
     left_out = f", {len(errors)} unreadable" if errors else ""
     console.print(
-        f"{objects} objects in {len(rows)} pictures{left_out}: {folder}/",
+        f"{what}{len(rows)} pictures{left_out}: {folder}/",
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
     return {
         "images": len(rows),
-        "objects": objects,
         "unreadable": len(errors),
         "run_dir": str(folder),
+        **found,
     }
 
 
@@ -114,26 +116,21 @@ def _write_picture(path: Path, image: Image) -> None:
         raise DataError(f"{path}: {cause}; choose another run_dir or make room") from error
 
 
-def _print_table(console: "Console", rows: list[tuple[str, Detections]]) -> None:
+def _print_table(console: "Console", rows: list[tuple[str, Result]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("picture", overflow="ellipsis", no_wrap=True, max_width=48)
-    table.add_column("objects", overflow="fold")
-    table.add_column("best", justify="right")
+    table.add_column("found", overflow="fold")
+    if isinstance(rows[0][1], Detections):
+        table.add_column("best", justify="right")
     for path, result in rows[:_ROWS]:
-        best = f"{result.scores.max():.2f}" if len(result) else "-"
         name = path if len(path) <= 48 else "..." + path[-45:]
-        table.add_row(Text(name), Text(_counted(result)), best)
+        cells = [Text(name), Text(result.summary())]
+        if isinstance(result, Detections):
+            cells.append(Text(f"{result.scores.max():.2f}" if len(result) else "-"))
+        table.add_row(*cells)
     console.print(table)
     if len(rows) > _ROWS:
         console.print(f"... and {len(rows) - _ROWS} more pictures", style="dim")
-
-
-def _counted(result: Detections, most: int = 6) -> str:
-    counts = Counter(result.names).most_common()
-    words = [f"{n} {name}" for name, n in counts[:most]]
-    if len(counts) > most:
-        words.append(f"and {len(counts) - most} more classes")
-    return ", ".join(words) or "nothing found"

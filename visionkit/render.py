@@ -10,30 +10,71 @@ from numpy.typing import NDArray
 from visionkit.colours import Colour, class_colour, ink_on
 from visionkit.geometry import Image
 from visionkit.lettering import put_text, shorten, text_width
-from visionkit.results import Detections
+from visionkit.results import Classification, Detections, Result
 
 _SHIFT = 4  # boxes are drawn to a sixteenth of a pixel
 _PAPER = (24, 24, 27)
 _TITLE_INK = (236, 236, 236)
+_CAPTION_INK = _TITLE_INK
+_RIGHT, _WRONG = (120, 220, 130), (255, 110, 100)
 
 
-def draw(
-    image: Image, result: Detections, *, scores: bool = True, line: int | None = None
-) -> Image:
+def draw(image: Image, result: Result, *, scores: bool = True, line: int | None = None) -> Image:
+    """Draw a result on its picture.
+
+    Args:
+        image: [H, W, 3] uint8 RGB; it isn't changed.
+        result: of that picture, in its pixels.
+        scores: write scores (truth has none to tell).
+        line: width of the lines of boxes in pixels; from the size of the picture unless given.
+
+    Returns:
+        [H, W, 3] uint8 RGB; under a picture's classes it is higher.
+    """
+    if isinstance(result, Classification):
+        return _captioned(image, [(_classes(result, scores), _CAPTION_INK)])
+    assert isinstance(result, Detections)
+    return _draw_boxes(image, result, scores, line)
+
+
+def compare(image: Image, truth: Result, result: Result) -> Image:
+    """Show the truth of a picture and what was predicted.
+
+    Boxes are drawn on two copies side by side; classes stand below the picture, a wrong one in red.
+    """
+    if isinstance(truth, Classification) and isinstance(result, Classification):
+        right = set(truth.labels) == set(result.labels)
+        said = (f"predicted: {_classes(result, True)}", _RIGHT if right else _WRONG)
+        return _captioned(image, [(f"truth: {_classes(truth, False)}", _CAPTION_INK), said])
+    drawn = [draw(image, truth, scores=False), draw(image, result)]
+    return side_by_side(drawn, ["truth", "prediction"])
+
+
+def _classes(result: Classification, scores: bool) -> str:
+    if scores:
+        return result.summary()
+    shown = [result.classes[i] if i < len(result.classes) else str(i) for i in result.labels]
+    return ", ".join(shown) or "nothing"
+
+
+def _captioned(image: Image, lines: Sequence[tuple[str, Colour]]) -> Image:
+    """Put lines of text below a picture, each in its colour, shortened to its width."""
+    width = image.shape[1]
+    size = round(min(max(11, width / 18), 28))
+    step = round(size * 1.5)
+    foot = np.full((step * len(lines) + size // 2, width, 3), _PAPER, np.uint8)
+    for n, (text, colour) in enumerate(lines):
+        wording = shorten(text, size, width - size)
+        put_text(foot, wording, size // 2, round(size * 1.25) + n * step, size, colour)
+    return np.concatenate([image, foot])
+
+
+def _draw_boxes(image: Image, result: Detections, scores: bool, line: int | None) -> Image:
     """Draw boxes with their class and score; the best boxes lie on top.
 
     Tags stand on top of their box, or inside it where there is no room above. Better boxes choose
     first. A tag that would hide another, or the neighbours of a small box, is cut down: without the
     score, then to three letters of the class, then left out (the colour still tells the class).
-
-    Args:
-        image: [H, W, 3] uint8 RGB; it isn't changed.
-        result: boxes in the pixels of ``image``.
-        scores: write scores (truth has none to tell).
-        line: width of the lines in pixels; from the size of the picture unless given.
-
-    Returns:
-        [H, W, 3] uint8 RGB.
     """
     height, width = image.shape[:2]
     out = np.ascontiguousarray(image).copy()

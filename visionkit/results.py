@@ -1,7 +1,8 @@
 """What a model says about one picture. NumPy only: these travel without torch."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,25 @@ from numpy.typing import NDArray
 class Result(Protocol):
     """A prediction for one image, in the pixels of the original picture."""
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names by label."""
+        ...
+
     def to_dict(self) -> dict[str, object]:
         """Return plain Python values, ready for JSON."""
+        ...
+
+    def summary(self) -> str:
+        """Say in a few words what is in the picture."""
+        ...
+
+    def above(self, confidence: float) -> Self:
+        """Return only what has a score of at least ``confidence``."""
+        ...
+
+    def scaled(self, factor: float) -> Self:
+        """Return the result for the picture resized by ``factor``."""
         ...
 
 
@@ -46,6 +64,18 @@ class Detections:
             self, boxes=self.boxes[keep], scores=self.scores[keep], labels=self.labels[keep]
         )
 
+    def scaled(self, factor: float) -> "Detections":
+        """Return the same boxes for the picture resized by ``factor``."""
+        return replace(self, boxes=(self.boxes * factor).astype(np.float32))
+
+    def summary(self, most: int = 6) -> str:
+        """Return how many boxes of each class there are, such as ``3 cell, 1 platelet``."""
+        counts = Counter(self.names).most_common()
+        words = [f"{n} {name}" for name, n in counts[:most]]
+        if len(counts) > most:
+            words.append(f"and {len(counts) - most} more classes")
+        return ", ".join(words) or "nothing found"
+
     def to_dict(self) -> dict[str, object]:
         """Return ``boxes``, ``scores``, ``labels`` and ``names`` as lists."""
         return {
@@ -53,4 +83,76 @@ class Detections:
             "scores": self.scores.tolist(),
             "labels": self.labels.tolist(),
             "names": self.names,
+        }
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What one picture shows.
+
+    Attributes:
+        probabilities: [K] float32.
+        classes: names by label.
+        exclusive: whether a picture is of one class, so that probabilities sum to 1; otherwise each
+            class stands by itself.
+        confidence: the least probability of a shown class, where classes aren't exclusive.
+    """
+
+    probabilities: NDArray[np.float32]
+    classes: tuple[str, ...] = ()
+    exclusive: bool = True
+    confidence: float = 0.5
+
+    @property
+    def label(self) -> int:
+        """The most probable class; the first of equals."""
+        return int(self.probabilities.argmax())
+
+    @property
+    def score(self) -> float:
+        """The probability of :attr:`label`."""
+        return float(self.probabilities[self.label])
+
+    @property
+    def name(self) -> str:
+        """The name of :attr:`label`."""
+        return self._name(self.label)
+
+    @property
+    def labels(self) -> list[int]:
+        """The classes that the picture is said to show, most probable first."""
+        order: list[int] = np.argsort(-self.probabilities, kind="stable").tolist()
+        if self.exclusive:
+            return order[:1]
+        return [i for i in order if self.probabilities[i] >= self.confidence]
+
+    def _name(self, label: int) -> str:
+        return self.classes[label] if label < len(self.classes) else str(label)
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """Return the most probable classes with their probabilities, best first."""
+        order = np.argsort(-self.probabilities, kind="stable")[:count].tolist()
+        return [(self._name(i), float(self.probabilities[i])) for i in order]
+
+    def above(self, confidence: float) -> "Classification":
+        """Return the result with another :attr:`confidence`."""
+        return replace(self, confidence=confidence)
+
+    def scaled(self, factor: float) -> "Classification":
+        """Return the result itself: it has no place in the picture."""
+        return self
+
+    def summary(self) -> str:
+        """Return the classes with their probabilities, such as ``ant 0.98``."""
+        shown = [(self._name(i), float(self.probabilities[i])) for i in self.labels]
+        return ", ".join(f"{name} {score:.2f}" for name, score in shown) or "nothing found"
+
+    def to_dict(self) -> dict[str, object]:
+        """Return ``labels``, ``names`` and ``scores`` of what is shown, and all probabilities."""
+        labels = self.labels
+        return {
+            "labels": labels,
+            "names": [self._name(i) for i in labels],
+            "scores": [float(self.probabilities[i]) for i in labels],
+            "probabilities": self.probabilities.tolist(),
         }

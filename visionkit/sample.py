@@ -26,6 +26,20 @@ class Boxes:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """The classes of one picture.
+
+    Attributes:
+        values: [K] float32, 1 for each class that the picture shows, 0 for the others.
+    """
+
+    values: NDArray[np.float32]
+
+
+Target = Boxes | Labels
+
+
+@dataclass(frozen=True)
 class ImageMeta:
     """Where a picture came from and how to get back to its own pixels.
 
@@ -46,10 +60,10 @@ class Sample:
 
     Attributes:
         image: [H, W, 3] uint8 RGB.
-        target: the objects in the pixels of ``image``.
+        target: what is to be learned; places are in the pixels of ``image``.
         meta: see :class:`ImageMeta`.
     """
 
     image: NDArray[np.uint8]
-    target: Boxes
+    target: Target
     meta: ImageMeta

@@ -32,7 +32,7 @@ from visionkit.resume import bring_best, check_resume, find_resume, keep_logs
 from visionkit.targets import first_line
 from visionkit.tasks.base import Task
 from visionkit.tasks.optim import parameter_groups
-from visionkit.tasks.scoring import score
+from visionkit.tasks.scoring import calibrate, score
 from visionkit.tasks.supervised import SupervisedTask
 
 log = logging.getLogger(__name__)
@@ -86,9 +86,14 @@ class Run:
         weights = self.plain["model"]["weights"]
         if weights != "none":
             checkpoint.start_from(model, weights)
+        model.head.check(self.info)
+        model.head.prepare(self.info)
         options = self.plain["predict"]
+        # evaluation looks at every score
         model.head.options = PredictOptions(
-            iou=options["iou"], max_detections=options["max_detections"]
+            iou=options["iou"],
+            max_detections=options["max_detections"],
+            flip=options["flip"],
         )
         return model
 
@@ -218,9 +223,13 @@ class Run:
             metrics = {"images": 0.0, "seconds": 0.0}
             report.write_metrics(self.folder, metrics)
             return metrics
+        device = self.trainer.strategy.root_device
+        if self.model.head.calibrates and "val" in self.data.splits:
+            calibrate(self.model, self.data.eval_dataloader("val"), device)
+            if self.trainer.is_global_zero:
+                checkpoint.replace_model(source, self.model)
         evaluator = self._evaluator(split)
         batches = self.data.eval_dataloader(split)
-        device = self.trainer.strategy.root_device
         metrics = score(self.model, batches, evaluator, device)
         if interrupted:
             metrics["interrupted"] = 1.0

@@ -47,6 +47,15 @@ def test_the_order_depends_on_seed_and_epoch_only():
     assert indices(a, 5) != indices(TrainSampler(21, 4, (64, 64), seed=4), 5)
 
 
+def test_balanced_sampling_draws_by_weight():
+    weights = np.array([3.0] * 10 + [1.0] * 30)  # each class half of the time
+    sampler = TrainSampler(40, 8, (64, 64), weights=weights)
+    drawn = [i for epoch in range(100) for i in indices(sampler, epoch)]
+    assert len(drawn) == 100 * 40
+    assert np.mean(np.array(drawn) < 10) == pytest.approx(0.5, abs=0.03)
+    assert indices(sampler, 7) == indices(sampler, 7)
+
+
 def test_the_last_part_of_the_schedule_is_whole():
     sampler = TrainSampler(4, 4, (64, 64), epochs=10, close=0.25)
     whole = []

@@ -7,7 +7,9 @@ import pytest
 import torch
 from tiny import CSP, HEAD, NECK, make_model
 from torch import nn
+from torchvision.models import VisionTransformer
 
+from visionkit.backbones import torchvision as torchvision_backbones
 from visionkit.backbones.base import Norm
 from visionkit.backbones.torchvision import TorchvisionBackbone
 from visionkit.models.model import build_model
@@ -46,6 +48,29 @@ def test_layer_scales_are_not_decayed_but_a_single_class_is():
     last = make_model(1).head.many.classes[0][-1]
     groups = parameter_groups(last, 1, 1)
     assert [g["matrix"] for g in groups for p in g["params"] if p is last.weight] == [True]
+
+
+def test_layer_decay_lowers_the_rate_of_early_layers():
+    spec = {"backbone": CSP | {"lr_multiplier": 0.4, "layer_decay": 0.5}, "neck": NECK}
+    model = build_model(spec | {"head": HEAD}, 2)
+    groups = parameter_groups(model, 1.0, 0.05)
+    rate = {id(p): g["lr"] for g in groups for p in g["params"]}
+    named = {n: rate[id(p)] for n, p in model.named_parameters() if p.requires_grad}
+    assert named["backbone.stem.0.weight"] == pytest.approx(0.4 / 16)
+    assert named["backbone.stages.0.0.0.weight"] == pytest.approx(0.4 / 8)
+    assert named["backbone.stages.3.2.mix.0.weight"] == pytest.approx(0.4)
+    assert {r for n, r in named.items() if not n.startswith("backbone.")} == {1.0}
+    assert sum(len(g["params"]) for g in groups) == len(named)
+
+
+def test_embeddings_of_places_are_not_decayed(monkeypatch):
+    small = VisionTransformer(32, 16, 1, 2, 16, 32)
+    monkeypatch.setattr(torchvision_backbones, "_build", lambda name, weights: small)
+    backbone = TorchvisionBackbone("vit_b_16")
+    plain = [p for g in parameter_groups(backbone, 1, 1) if not g["matrix"] for p in g["params"]]
+    held = {id(p) for p in plain}
+    assert {id(small.class_token), id(small.encoder.pos_embedding)} <= held
+    assert id(small.conv_proj.weight) not in held
 
 
 def rates(make, steps, **options):

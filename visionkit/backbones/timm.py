@@ -1,21 +1,30 @@
 """Any network of timm that gives feature maps."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import timm
+import torch
+from huggingface_hub import constants, get_session, try_to_load_from_cache
 from torch import Tensor
 
-from visionkit.argtypes import Amount, Count
-from visionkit.backbones.base import Backbone
+from visionkit.argtypes import Amount, Count, nearest
+from visionkit.backbones.base import Backbone, DropPath, LayerDecay
 from visionkit.backbones.weights import load_weights
 from visionkit.errors import CheckpointError, ConfigError
+from visionkit.targets import first_line
 
 log = logging.getLogger(__name__)
+
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 class TimmBackbone(Backbone):
     """A timm network built with ``features_only``.
+
+    Maps that aren't exactly canvas / stride, such as those of ConvNeXt's patches for odd canvases,
+    are brought to that size.
 
     Args:
         name: a name for ``timm.create_model``, such as ``tf_efficientnet_lite0``.
@@ -23,6 +32,9 @@ class TimmBackbone(Backbone):
         frozen_stages: the first so many feature maps, and all before them, don't train.
         frozen_norm: normalisation layers keep their statistics and don't train.
         lr_multiplier: for the backbone's parameters.
+        layer_decay: factor of the learning rate from each map to the one before it.
+        drop_path: timm's ``drop_path_rate`` (stochastic depth, Huang et al. 2016), for networks
+            that have it; null leaves the network's own.
     """
 
     def __init__(
@@ -32,30 +44,21 @@ class TimmBackbone(Backbone):
         frozen_stages: Count = 0,
         frozen_norm: bool = False,
         lr_multiplier: Amount = 1.0,
+        layer_decay: LayerDecay = 1.0,
+        drop_path: DropPath | None = None,
     ) -> None:
-        super().__init__(lr_multiplier)
+        super().__init__(lr_multiplier, layer_decay)
         if not timm.is_model(name):
             raise ConfigError(
-                f"backbone.name: timm has no network called {name!r}; timm.list_models() names them"
+                f"backbone.name: timm has no network called {name!r}"
+                f"{nearest(name, timm.list_models())}; timm.list_models() names them"
             )
-        if weights == "default":
-            log.info("fetching timm's weights of %s", name)
-            # without a network it tries for most of a minute, and says so line by line
-            logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-        try:
-            net = timm.create_model(name, features_only=True, pretrained=weights == "default")
-        except (RuntimeError, AttributeError, NotImplementedError) as error:
-            if weights == "default" and not isinstance(error, AttributeError):
-                raise _offline(name, error) from error
-            raise ConfigError(
-                f"backbone.name: timm's {name} gives no feature maps ({error}); choose another"
-            ) from error
-        except OSError as error:
-            raise _offline(name, error) from error
-        self.net: Any = net
-        config = timm.get_pretrained_cfg(name)
+        config: Any = timm.get_pretrained_cfg(name)
+        self._config = config
+        fixed = bool(getattr(config, "fixed_input_size", False))
+        self.net: Any = _build(name, weights == "default", drop_path, config, any_size=fixed)
         if config is not None:
-            self.mean, self.std = tuple(config.mean), tuple(config.std)  # type: ignore[assignment]
+            self.mean, self.std = tuple(config.mean), tuple(config.std)
         if weights not in ("none", "default"):
             load_weights(self, weights)
         info: Any = self.net.feature_info
@@ -64,14 +67,73 @@ class TimmBackbone(Backbone):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """See :class:`Backbone`."""
-        maps = self.net(images)
-        if str(getattr(self.net, "output_fmt", "NCHW")) == "NHWC":
+        maps = self.net(self.padded(images))
+        if str(getattr(self.net, "output_fmt", "")).endswith("NHWC"):
             maps = [m.permute(0, 3, 1, 2) for m in maps]
-        return dict(zip(self._names, maps, strict=True))
+        named = dict(zip(self._names, maps, strict=True))
+        return self.on_grid(named, images.shape[-2:])
+
+    def published(self) -> str:
+        """See :class:`Backbone`."""
+        if self._config is None or not (self._config.hf_hub_id or self._config.url):
+            return "none"
+        return "timm, downloaded" if _downloaded(self._config) else "timm"
+
+
+def _build(
+    name: str, pretrained: bool, drop_path: float | None, config: Any, any_size: bool
+) -> Any:
+    if pretrained:
+        log.info("fetching timm's weights of %s", name)
+        # what it says of each of its many attempts
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+        try:
+            if config is not None and config.hf_hub_id and not _downloaded(config):
+                # one request: without a network, timm itself would try for most of a minute
+                get_session().head(constants.ENDPOINT, timeout=10)
+        except Exception as error:  # of whatever library the hub's client is built on
+            raise _offline(name, error) from error
+    extra: dict[str, Any] = {"drop_path_rate": drop_path}
+    if any_size:  # a transformer's embedding of places is interpolated to the picture's grid
+        extra |= {"dynamic_img_size": True, "dynamic_img_pad": True}
+    try:
+        return timm.create_model(name, features_only=True, pretrained=pretrained, **extra)
+    except TypeError as error:
+        if any_size:
+            return _build(name, pretrained, drop_path, config, any_size=False)
+        if drop_path is None or "drop_path_rate" not in str(error):
+            raise
+        if drop_path == 0:
+            return _build(name, pretrained, None, config, any_size)
+        raise ConfigError(
+            f"backbone.drop_path: timm's {name} has no stochastic depth; leave it null, or choose "
+            "another network"
+        ) from error
+    except (RuntimeError, AttributeError, NotImplementedError) as error:
+        if pretrained and not isinstance(error, AttributeError):
+            raise _offline(name, error) from error
+        raise ConfigError(
+            f"backbone.name: timm's {name} gives no feature maps ({first_line(error)}); choose "
+            "another"
+        ) from error
+    except OSError as error:
+        raise _offline(name, error) from error
+
+
+def _downloaded(config: Any) -> bool:
+    if not config.hf_hub_id:
+        file = Path(torch.hub.get_dir()) / "checkpoints" / str(config.url).rpartition("/")[2]
+        return file.is_file()
+    repository, _, revision = str(config.hf_hub_id).partition("@")
+    names = [config.hf_hub_filename] if config.hf_hub_filename else _HUB_FILES
+    return any(
+        isinstance(try_to_load_from_cache(repository, name, revision=revision or None), str)
+        for name in names
+    )
 
 
 def _offline(name: str, error: Exception) -> CheckpointError:
     return CheckpointError(
-        f"backbone.weights: the weights of {name} can't be downloaded "
-        f"({str(error).splitlines()[0]}); go online, or give a file by backbone.weights=FILE"
+        f"backbone.weights: the weights of {name} can't be downloaded ({first_line(error)}); "
+        "go online, or give a file by backbone.weights=FILE"
     )

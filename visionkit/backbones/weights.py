@@ -1,6 +1,7 @@
 """Weights from files of several makes into a backbone."""
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def load_weights(backbone: Backbone, path: str | Path) -> int:
             f"is {next(iter(state), 'none')!r}, the backbone's {next(iter(own))!r}); "
             "choose the backbone that the file was made with"
         )
+    best = {n: (k, backbone.fit_weight(own[n][0], t)) for n, (k, t) in best.items()}
     clashes = [
         (key, tuple(tensor.shape), tuple(own[name][1].shape))
         for name, (key, tensor) in best.items()
@@ -80,7 +82,13 @@ def _without_net(key: str) -> str:
 
 
 def _canonical(key: str) -> str:
-    """Timm's feature extractors write ``stages_0`` where the network itself writes ``stages.0``."""
+    """Spell a tensor's name as all its makers would.
+
+    Timm's feature extractors write ``stages_0`` where the network itself writes ``stages.0``, and
+    some of torchvision's published files are older than its layers' names (DenseNet, ViT).
+    """
+    key = re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", key)
+    key = key.replace("mlp.linear_1.", "mlp.0.").replace("mlp.linear_2.", "mlp.3.")
     return key.replace(".", "_")
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import cv2
 import lightning
 import numpy as np
+from torch import Tensor
 
 from visionkit.geometry import Image, read_image
-from visionkit.render import contact_sheet, draw, side_by_side
-from visionkit.results import Detections
+from visionkit.render import compare, contact_sheet
+from visionkit.sample import ImageMeta
 from visionkit.tasks.supervised import SupervisedTask
 
 
@@ -18,7 +19,7 @@ class Samples(lightning.Callback):
 
     Args:
         count: number of pictures.
-        confidence: boxes below this score are not drawn.
+        confidence: what has a lower score is not shown.
         width: of one picture, in pixels.
     """
 
@@ -45,21 +46,24 @@ class Samples(lightning.Callback):
         classes = tuple(pl_module.entry["classes"])
         if room <= 0:
             return
-        for meta, truth, result in list(zip(batch.meta, batch.truth(), results, strict=True))[
-            :room
-        ]:
-            if not isinstance(result, Detections):
-                continue
-            image = read_image(meta.path, meta.letterbox.size)
+        pictures = zip(batch.meta, batch.images, batch.truth(), results, strict=True)
+        for meta, pixels, truth, result in list(pictures)[:room]:
+            image = self._image(meta, pixels)
             factor = self.width / image.shape[1]
-            resized = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-            small: Image = np.asarray(resized, np.uint8)
+            how = cv2.INTER_AREA if factor < 1 else cv2.INTER_NEAREST
+            small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=how)
             shown = [
-                replace(r, boxes=(r.boxes * factor).astype(np.float32), classes=classes)
+                replace(r.scaled(factor), classes=classes)  # type: ignore[type-var]
                 for r in (truth, result.above(self.confidence))
             ]
-            drawn = [draw(small, shown[0], scores=False), draw(small, shown[1])]
-            self._panels.append(side_by_side(drawn, ["truth", "prediction"]))
+            self._panels.append(compare(np.asarray(small, np.uint8), *shown))
+
+    @staticmethod
+    def _image(meta: ImageMeta, pixels: Tensor) -> Image:
+        """The picture itself, or what the network sees of one that has no file."""
+        if meta.path:
+            return read_image(meta.path, meta.letterbox.size)
+        return meta.letterbox.unframe(pixels.permute(1, 2, 0).cpu().numpy())
 
     def on_validation_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -69,7 +73,7 @@ class Samples(lightning.Callback):
             return
         folder = Path(trainer.default_root_dir) / "samples"
         folder.mkdir(parents=True, exist_ok=True)
-        sheet = contact_sheet(self._panels, columns=2)
+        sheet = contact_sheet(self._panels)
         file = folder / f"epoch_{trainer.current_epoch + 1:03d}.jpg"
         quality = [cv2.IMWRITE_JPEG_QUALITY, 85]
         cv2.imwrite(str(file), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), quality)

@@ -3,44 +3,30 @@
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import cv2
 import lightning
+import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from visionkit.argtypes import Count, Positive, Range
 from visionkit.batch import Batch, collate
+from visionkit.data.augment import Augment
 from visionkit.data.cache import ImageCache
-from visionkit.data.detection import DetectionDataset
-from visionkit.data.index import DetectionIndex
+from visionkit.data.index import DataInfo, Index
 from visionkit.data.layout import same_classes
 from visionkit.data.samplers import EvalSampler, TrainSampler
-from visionkit.data.transforms import DetectionAugment
 from visionkit.errors import ConfigError, DataError
 from visionkit.ops.distributed import rank, world_size
 
 log = logging.getLogger(__name__)
 
-Layout = Callable[[Path, str], DetectionIndex | None]
+Layout = Callable[[Path, str], Index | None]
 CACHE_LIMIT = 1 << 30
 """Bytes up to which ``cache=auto`` keeps decoded pictures in memory."""
-
-
-@dataclass(frozen=True)
-class DataInfo:
-    """What a model is built from.
-
-    Attributes:
-        classes: names by label.
-        canvas: height and width of every picture that the model sees.
-    """
-
-    classes: tuple[str, ...]
-    canvas: tuple[int, int]
 
 
 class DataModule(lightning.LightningDataModule):
@@ -56,6 +42,8 @@ class DataModule(lightning.LightningDataModule):
         cache: keep decoded training pictures in memory: ``ram``, ``none``, or ``auto``: if they
             take at most 1 GiB.
         multiscale: training canvases differ by up to this part from batch to batch.
+        sampling: ``uniform``: each picture once an epoch; ``balanced``: as many draws, but so that
+            classes come about equally often.
         augment: makes training samples.
         seed: of order and augmentation.
         epochs: length of the schedule.
@@ -75,7 +63,8 @@ class DataModule(lightning.LightningDataModule):
         num_workers: Count | Literal["auto"] = "auto",
         cache: Literal["auto", "ram", "none"] = "auto",
         multiscale: Annotated[float, Range(0, 0.9)] = 0.0,
-        augment: DetectionAugment | None = None,
+        sampling: Literal["uniform", "balanced"] = "uniform",
+        augment: Augment | None = None,
         seed: int = 0,
         epochs: int = 1,
     ) -> None:
@@ -83,10 +72,10 @@ class DataModule(lightning.LightningDataModule):
         self.layout, self.root = layout, Path(root).expanduser()
         self.canvas = canvas_of(image_size)
         self.batch_size = batch_size
-        self.workers = default_workers() if num_workers == "auto" else num_workers
-        self.cache, self.multiscale = cache, multiscale
+        self.num_workers = num_workers
+        self.cache, self.multiscale, self.sampling = cache, multiscale, sampling
         self.augment, self.seed, self.epochs = augment, seed, epochs
-        self.splits: dict[str, DetectionIndex] = {}
+        self.splits: dict[str, Index] = {}
         self.start = (0, 0)
 
     def read(self, *splits: str) -> DataInfo:
@@ -109,9 +98,11 @@ class DataModule(lightning.LightningDataModule):
             same_classes(self.splits)
         except DataError as error:
             raise DataError(f"{self.root}: {error}") from error
-        return DataInfo(next(iter(self.splits.values())).classes, self.canvas)
+        index = self.splits.get("train") or next(iter(self.splits.values()))
+        counts = tuple(index.counts().tolist())
+        return DataInfo(index.classes, self.canvas, index.kind, counts, index.exclusive)
 
-    def need(self, split: str) -> DetectionIndex:
+    def need(self, split: str) -> Index:
         """Return a split that must be there.
 
         Raises:
@@ -128,22 +119,21 @@ class DataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of augmented samples."""
         index = self.need("train")
-        if not len(index.boxes):
-            raise DataError(
-                f"{self.root}: no picture of the train split has a box to learn from; "
-                "check its annotations"
-            )
+        reason = index.untrainable()
+        if reason is not None:
+            raise DataError(f"{self.root}: train split: {reason}; check its annotations")
         room = ImageCache.size(len(index), *self.canvas)
         keep = self.cache == "ram" or (self.cache == "auto" and room <= CACHE_LIMIT)
         cache = ImageCache(len(index), *self.canvas) if keep and not self.multiscale else None
-        dataset = DetectionDataset(index, self.canvas, self.augment, self.seed, cache)
+        dataset = index.dataset(self.canvas, self.augment, self.seed, cache)
         sampler = TrainSampler(
             len(index),
             self.batch_size,
             self.canvas,
             seed=self.seed,
-            close=self.augment.close_mosaic if self.augment else 0.0,
+            close=self.augment.close if self.augment else 0.0,
             multiscale=self.multiscale,
+            weights=index.weights() if self.sampling == "balanced" else None,
             rank=rank(),
             ranks=world_size(),
         )
@@ -183,20 +173,41 @@ class DataModule(lightning.LightningDataModule):
                 "ranks; use fewer devices or add pictures"
             )
         sampler = EvalSampler(len(index), self.batch_size, rank(), world_size())
-        return self._loader(DetectionDataset(index, self.canvas), sampler)
+        return self._loader(index.dataset(self.canvas), sampler)
 
     def _loader(
-        self, dataset: DetectionDataset, sampler: TrainSampler | EvalSampler
+        self, dataset: Dataset[Any], sampler: TrainSampler | EvalSampler
     ) -> DataLoader[Batch]:
-        return DataLoader(
-            cast(Any, dataset),
-            batch_sampler=cast(Any, sampler),
-            num_workers=self.workers,
-            collate_fn=collate,
-            pin_memory=torch.cuda.is_available(),
-            persistent_workers=self.workers > 0,
-            worker_init_fn=_one_thread,
+        batched = bool(getattr(dataset, "batched", False))
+        if self.num_workers == "auto":  # what lies in memory as an array is faster at hand
+            workers = 0 if batched else default_workers()
+        else:
+            workers = int(self.num_workers)
+        how: dict[str, Any] = (
+            {"sampler": sampler, "batch_size": None, "collate_fn": _as_it_is}
+            if batched
+            else {"batch_sampler": sampler, "collate_fn": collate}
         )
+        return DataLoader(
+            dataset,
+            num_workers=workers,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=workers > 0,
+            worker_init_fn=_one_thread,
+            **how,
+        )
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Mix pictures of a training batch, if the augmentation does so."""
+        trainer = self.trainer
+        if trainer is None or not trainer.training or self.augment is None:
+            return batch
+        rng = np.random.default_rng((self.seed, trainer.fit_loop.total_batch_idx + 1, rank()))
+        return self.augment.mix(batch, rng)
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
 
 
 def _one_thread(_: int) -> None:
@@ -218,8 +229,8 @@ def canvas_of(image_size: int | Sequence[int]) -> tuple[int, int]:
         ConfigError: it is neither.
     """
     sides = [image_size] * 2 if isinstance(image_size, int) else list(image_size)
-    if len(sides) != 2 or not all(isinstance(s, int) and s >= 32 for s in sides):
+    if len(sides) != 2 or not all(isinstance(s, int) and s >= 8 for s in sides):
         raise ConfigError(
-            f"data.image_size: {image_size} must be N or [H, W] of whole numbers from 32"
+            f"data.image_size: {image_size} must be N or [H, W] of whole numbers from 8"
         )
     return sides[0], sides[1]

@@ -5,11 +5,13 @@ import logging
 import numpy as np
 from torch.utils.data import Dataset
 
+from visionkit.data.augment import Augment
+from visionkit.data.augment_boxes import DetectionAugment
 from visionkit.data.cache import ImageCache
 from visionkit.data.index import DetectionIndex
 from visionkit.data.mosaic import Picture
 from visionkit.data.samplers import SampleKey
-from visionkit.data.transforms import DetectionAugment
+from visionkit.errors import ConfigError
 from visionkit.geometry import Image, Letterbox, read_image
 from visionkit.sample import Boxes, ImageMeta, Sample
 
@@ -25,16 +27,26 @@ class DetectionDataset(Dataset[Sample]):
         augment: makes training samples; None for evaluation.
         seed: with epoch and position it settles all chance of a sample.
         cache: decoded pictures, scaled to the canvas.
+
+    Raises:
+        ConfigError: ``augment`` is for another kind of sample.
     """
 
     def __init__(
         self,
         index: DetectionIndex,
         canvas: tuple[int, int],
-        augment: DetectionAugment | None = None,
+        augment: Augment | None = None,
         seed: int = 0,
         cache: ImageCache | None = None,
     ) -> None:
+        if type(augment) is Augment:
+            augment = None
+        if augment is not None and not isinstance(augment, DetectionAugment):
+            raise ConfigError(
+                f"augment: {type(augment).__name__} isn't for pictures with boxes; choose "
+                "augment=detection or augment=none"
+            )
         self.index, self.canvas = index, canvas
         self.augment, self.seed, self.cache = augment, seed, cache
         self._warned = False
@@ -58,14 +70,10 @@ class DetectionDataset(Dataset[Sample]):
         )
 
     def _whole(self, i: int, canvas: tuple[int, int]) -> Sample:
-        image = self._read(i)
-        box = Letterbox((image.shape[0], image.shape[1]), canvas)
-        boxes, labels = self.index.targets(i, box.size)
-        return Sample(
-            image=box.apply(image),
-            target=Boxes(box.to_canvas(boxes), labels),
-            meta=ImageMeta(int(self.index.image_ids[i]), str(self.index.path(i)), box),
-        )
+        image, meta = self._scaled(i, canvas)
+        boxes, labels = self.index.targets(i, meta.letterbox.size)
+        target = Boxes(meta.letterbox.to_canvas(boxes), labels)
+        return Sample(meta.letterbox.frame(image), target, meta)
 
     def _read(self, i: int) -> Image:
         stated = self.index.size(i)
@@ -83,7 +91,7 @@ class DetectionDataset(Dataset[Sample]):
                 )
         return image
 
-    def _picture(self, i: int, canvas: tuple[int, int]) -> tuple[Picture, ImageMeta]:
+    def _scaled(self, i: int, canvas: tuple[int, int]) -> tuple[Image, ImageMeta]:
         """Picture ``i`` scaled so that it fills ``canvas`` one way, without the pad."""
 
         def read() -> tuple[Image, tuple[int, int]]:
@@ -93,10 +101,12 @@ class DetectionDataset(Dataset[Sample]):
 
         cached = self.cache is not None and canvas == self.canvas
         image, size = self.cache.get(i, read) if cached and self.cache else read()
-        boxes, labels = self.index.targets(i, size)
-        factor = np.array([image.shape[1] / size[1], image.shape[0] / size[0]], np.float32)
-        target = Boxes((boxes * np.tile(factor, 2)).astype(np.float32), labels)
-        meta = ImageMeta(
-            int(self.index.image_ids[i]), str(self.index.path(i)), Letterbox(size, canvas)
-        )
-        return (image, target), meta
+        image_id, path = int(self.index.image_ids[i]), str(self.index.path(i))
+        return image, ImageMeta(image_id, path, Letterbox(size, canvas))
+
+    def _picture(self, i: int, canvas: tuple[int, int]) -> tuple[Picture, ImageMeta]:
+        image, meta = self._scaled(i, canvas)
+        height, width = meta.letterbox.size
+        boxes, labels = self.index.targets(i, (height, width))
+        factor = np.array([image.shape[1] / width, image.shape[0] / height], np.float32)
+        return (image, Boxes((boxes * np.tile(factor, 2)).astype(np.float32), labels)), meta

@@ -8,9 +8,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
+    from visionkit.data.augment import Augment
+    from visionkit.data.cache import ImageCache
 
 
 class StringTable:
@@ -29,6 +36,81 @@ class StringTable:
         if not 0 <= i < len(self):
             raise IndexError(i)
         return os.fsdecode(self._bytes[self._offsets[i] : self._offsets[i + 1]].tobytes())
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What a model is built from.
+
+    Attributes:
+        classes: names by label.
+        canvas: height and width of every picture that the model sees.
+        kind: what is labelled, ``boxes`` or ``classes``.
+        counts: how many pictures or objects of each class there are to learn from.
+        exclusive: whether what is labelled has one class only.
+    """
+
+    classes: tuple[str, ...]
+    canvas: tuple[int, int]
+    kind: str
+    counts: tuple[int, ...]
+    exclusive: bool
+
+
+class Index(Protocol):
+    """One split of any kind of set: N pictures, K classes.
+
+    Attributes:
+        image_ids: [N] int64, unique.
+        classes: names by label.
+        warnings: what was mended while reading, one line each.
+        kind: what is labelled, ``boxes`` or ``classes``.
+        exclusive: whether what is labelled (a picture, an object) has one class only.
+    """
+
+    @property
+    def image_ids(self) -> NDArray[np.int64]: ...  # noqa: D102
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+
+    @property
+    def exclusive(self) -> bool: ...  # noqa: D102
+
+    def __len__(self) -> int: ...
+
+    def counts(self) -> NDArray[np.int64]:
+        """How many pictures or objects there are of each class, [K]."""
+        ...
+
+    def weights(self) -> NDArray[np.float64]:
+        """How often to draw each picture, [N], so that classes come about equally often."""
+        ...
+
+    def untrainable(self) -> str | None:
+        """Say why nothing can be learned from the split, if so."""
+        ...
+
+    def dataset(
+        self,
+        canvas: tuple[int, int],
+        augment: "Augment | None" = None,
+        seed: int = 0,
+        cache: "ImageCache | None" = None,
+    ) -> "Dataset[Any]":
+        """The split's samples on a canvas of (height, width).
+
+        Asked by position they are those of evaluation, by
+        :class:`visionkit.data.samplers.SampleKey` those of training. A dataset with a true
+        ``batched`` is asked by lists of these and gives whole batches.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -69,6 +151,45 @@ class DetectionIndex:
 
     def __len__(self) -> int:
         return len(self.image_ids)
+
+    @property
+    def kind(self) -> str:
+        """Boxes."""
+        return "boxes"
+
+    @property
+    def exclusive(self) -> bool:
+        """A box has one class."""
+        return True
+
+    def counts(self) -> NDArray[np.int64]:
+        """How many boxes there are of each class, [K], crowds left out."""
+        return np.bincount(self.labels[~self.crowd], minlength=len(self.classes)).astype(np.int64)
+
+    def weights(self) -> NDArray[np.float64]:
+        """How often to draw each picture, [N]: by the rarest class in it."""
+        rarity = 1 / np.maximum(self.counts(), 1)
+        owner = np.repeat(np.arange(len(self)), np.diff(self.first))
+        # a picture without boxes is drawn as often as one of the commonest class
+        weights = np.full(len(self), rarity.min() if len(rarity) else 1.0)
+        np.maximum.at(weights, owner, rarity[self.labels])
+        return weights
+
+    def untrainable(self) -> str | None:
+        """See :class:`Index`."""
+        return None if len(self.boxes) else "no picture has a box to learn from"
+
+    def dataset(
+        self,
+        canvas: tuple[int, int],
+        augment: "Augment | None" = None,
+        seed: int = 0,
+        cache: "ImageCache | None" = None,
+    ) -> "Dataset[Any]":
+        """See :class:`Index`."""
+        from visionkit.data.detection import DetectionDataset
+
+        return DetectionDataset(self, canvas, augment, seed, cache)
 
     def path(self, i: int) -> Path:
         """The file of picture ``i``."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from visionkit.data.index import DetectionIndex, StringTable
+from visionkit.data.index import DetectionIndex, Index, StringTable
 from visionkit.errors import DataError
 
 SPLITS = ("train", "val", "test")
@@ -220,7 +220,7 @@ def listed(values: Sequence[object], limit: int = 10) -> str:
     return text + (f" and {len(values) - limit} more" if len(values) > limit else "")
 
 
-def same_classes(indices: Mapping[str, DetectionIndex]) -> None:
+def same_classes(indices: Mapping[str, Index]) -> None:
     """Check that all splits of a set have the same classes in the same order.
 
     Args:
@@ -229,7 +229,7 @@ def same_classes(indices: Mapping[str, DetectionIndex]) -> None:
     Raises:
         DataError: two splits differ; says in which classes.
     """
-    reference: tuple[str, DetectionIndex] | None = None
+    reference: tuple[str, Index] | None = None
     for split, index in indices.items():
         if reference is None:
             reference = split, index

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visionkit.errors import ConfigError
 
@@ -39,6 +40,8 @@ class TrainSampler:
         epochs: length of the schedule.
         close: the last part of the schedule, 0..1, whose samples are whole.
         multiscale: batches differ in canvas by up to this part, in steps of 32 pixels.
+        weights: [count], how often to draw each picture, at random with replacement; None for
+            every picture once.
         rank: of this process.
         ranks: number of processes.
     """
@@ -52,9 +55,11 @@ class TrainSampler:
         epochs: int = 1,
         close: float = 0.0,
         multiscale: float = 0.0,
+        weights: NDArray[np.float64] | None = None,
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
+        self.weights = None if weights is None else weights / weights.sum()
         self.count, self.batch_size, self.canvas = count, batch_size, canvas
         self.seed, self.epochs, self.close = seed, epochs, close
         self.multiscale, self.rank, self.ranks = multiscale, rank, ranks
@@ -82,7 +87,10 @@ class TrainSampler:
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
         rng = np.random.default_rng((self.seed, self.epoch))
-        order = rng.permutation(self.count)
+        if self.weights is None:
+            order = rng.permutation(self.count)
+        else:
+            order = rng.choice(self.count, self.count, p=self.weights)
         short = -self.count % self.ranks
         if short:
             order = np.concatenate([order, np.resize(order, short)])

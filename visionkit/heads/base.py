@@ -3,28 +3,32 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from visionkit.backbones.base import FeatureSpec
 from visionkit.batch import Batch
+from visionkit.data.index import DataInfo
+from visionkit.errors import ConfigError
 from visionkit.results import Result
 
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """Which of a detector's boxes are results.
+    """How results are made from what the network says; a head reads what concerns it.
 
     Attributes:
-        confidence: the least score, 0..1.
+        confidence: the least score of a box, or of a class that doesn't exclude others, 0..1.
         iou: two boxes of one class that overlap by more than this are one object, 0..1.
-        max_detections: at most so many for each picture.
+        max_detections: at most so many boxes for each picture.
+        flip: average what is said of a picture and of its mirror image.
     """
 
     confidence: float = 0.001
     iou: float = 0.7
     max_detections: int = 300
+    flip: bool = False
 
 
 class Head(nn.Module, ABC):
@@ -40,7 +44,12 @@ class Head(nn.Module, ABC):
     Attributes:
         used: the maps it has chosen; all, unless a subclass says otherwise.
         options: what :meth:`predict` keeps.
+        learns: the kind of labels that :meth:`loss` takes, see :class:`DataInfo`.
+        calibrates: whether :meth:`calibrate` is to be called after training.
     """
+
+    learns: ClassVar[str]
+    calibrates: bool = False
 
     def __init__(self, in_features: Sequence[FeatureSpec], num_classes: int) -> None:
         super().__init__()
@@ -64,3 +73,39 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def predict(self, raw: Any, batch: Batch) -> list[Result]:
         """Return a result in original pixels for each picture of the batch."""
+
+    def check(self, info: DataInfo) -> None:
+        """Refuse data with labels of another kind.
+
+        Raises:
+            ConfigError: as it says.
+        """
+        if info.kind != self.learns:
+            raise ConfigError(
+                f"data: this set is labelled with {info.kind}, {type(self).__name__} learns "
+                f"{self.learns}; choose another data= or another task="
+            )
+
+    def prepare(self, info: DataInfo) -> None:
+        """Take in what the training data are like, before training begins.
+
+        A loaded checkpoint's head isn't told: what this settles belongs into persistent buffers.
+        """
+
+    def average(self, raws: Sequence[Any]) -> Any:
+        """Return the mean of what was said of a picture and of its mirror images.
+
+        Raises:
+            ConfigError: this head's results have a place in the picture.
+        """
+        raise ConfigError(
+            f"predict.flip: {type(self).__name__} can't average mirrored pictures; leave it false"
+        )
+
+    def calibrate(self, raws: Sequence[Any], batches: Sequence[Batch]) -> None:
+        """Fit the confidence of results to a validation split, after training.
+
+        Args:
+            raws: what :meth:`forward` gave for each batch, on the CPU.
+            batches: with their targets.
+        """

@@ -143,6 +143,8 @@ class YoloHead(Head):
         candidates: the best boxes of a picture that :meth:`decode` gives.
     """
 
+    learns = "boxes"
+
     def __init__(
         self,
         in_features: Sequence[FeatureSpec],
@@ -189,7 +191,7 @@ class YoloHead(Head):
     def loss(self, raw: YoloRaw, batch: Batch) -> dict[str, Tensor]:
         """See :class:`Head`. Keys ``box``, ``class``, ``dfl``; with ``one_`` for that branch."""
         with torch.autocast(raw.points.device.type, enabled=False):
-            truth = pad_targets(batch.targets, len(batch))
+            truth = pad_targets(batch.boxes, len(batch))
             losses = self._branch_loss(raw.many, raw, truth, self.topk)
             if raw.one is not None:
                 one = self._branch_loss(raw.one, raw, truth, 1)

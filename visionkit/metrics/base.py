@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 from visionkit.results import Result
 
@@ -14,9 +13,9 @@ class Evaluator(ABC):
     An image must be given exactly once; how images are batched or ordered changes nothing.
     """
 
-    monitor: ClassVar[str]
+    monitor: str
     """The figure that picks the best checkpoint."""
-    mode: ClassVar[str]
+    mode: str
     """``max`` or ``min``: which way :attr:`monitor` gets better."""
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,8 @@ class CocoEvaluator(Evaluator):
             the last bit and many times sooner there; ``auto`` for hotcoco where it is installed.
     """
 
-    monitor: ClassVar[str] = "AP"
-    mode: ClassVar[str] = "max"
+    monitor = "AP"
+    mode = "max"
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Plots of detection figures. Matplotlib is loaded on first use, its global state left alone."""
+"""Plots of figures. Matplotlib is loaded on first use, its global state left alone."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,25 +8,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visionkit.colours import class_colour
+from visionkit.metrics.class_scores import Calibration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _MANY = 20
+_NUMBERED = 31
+_SHOWN = 120
+_WORST = 60
 _INK = "#27272a"
 _FAINT = "#d4d4d8"
+_BLUE = "#4292c6"
+_PALE_BLUE = "#9ecae1"
+_RED = "#e5484d"
 
 
 def _figure(width: float, height: float) -> "tuple[Figure, Axes]":
+    figure, axes = _panels(width, height, [1])
+    return figure, axes[0]
+
+
+def _panels(width: float, height: float, heights: Sequence[float]) -> "tuple[Figure, list[Axes]]":
+    """A figure of panels one below the other, on one x axis."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.tick_params(colors=_INK, labelsize=9)
-    return figure, axes
+    grid = figure.subplots(
+        len(heights), sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
+    )
+    panels = list(grid[:, 0])
+    for axes in panels:
+        axes.tick_params(colors=_INK, labelsize=9)
+    return figure, panels
 
 
 def precision_recall(path: Path, precision: NDArray[np.float64], classes: Sequence[str]) -> None:
@@ -82,19 +99,34 @@ def confusion(
 ) -> None:
     """Draw a confusion matrix: colour is the share of a row, the number the count.
 
+    With more than 31 rows there are no numbers, and small shares get more of the colour. Of more
+    than 120 classes only the 60 that are most often confused are drawn.
+
     Args:
         path: the picture to write.
-        matrix: [K + 1, K + 1], rows true, columns predicted, background last.
+        matrix: [K, K] or [K + 1, K + 1], rows true, columns predicted, background last if at all.
         classes: K names.
         conditions: what to say beside the axis.
     """
-    names = [*(_short(c) for c in classes), "background"]
-    size = len(names)
+    from matplotlib.colors import PowerNorm
+
+    share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    names = [*(_short(c) for c in classes), "background"][: len(matrix)]
+    background = len(matrix) > len(classes)
+    title = "Confusion matrix"
+    if len(classes) > _SHOWN:
+        kept = _most_confused(matrix, len(classes), _WORST)
+        matrix, share = matrix[np.ix_(kept, kept)], share[np.ix_(kept, kept)]
+        names = [names[i] for i in kept]
+        title += f" of {_WORST} of {len(classes)} classes, the most confused"
+    size = len(matrix)
     side = min(max(4.2, 1.6 + 0.5 * size), 14)
     figure, axes = _figure(side + 0.8, side)
-    share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    if size <= 31:
+    cell = 72 * side * 0.75 / size  # points
+    numbered = size <= _NUMBERED
+    norm = PowerNorm(1 if numbered else 0.5, vmin=0, vmax=1)
+    picture = axes.imshow(share, cmap="Blues", norm=norm)
+    if numbered:
         for row, column in zip(*np.nonzero(matrix), strict=True):
             axes.text(
                 column,
@@ -102,18 +134,19 @@ def confusion(
                 str(matrix[row, column]),
                 ha="center",
                 va="center",
-                fontsize=min(9, 240 / size / len(str(matrix.max()))),
+                fontsize=min(9, 1.3 * cell / len(str(matrix.max()))),
                 color="white" if share[row, column] > 0.55 else _INK,
             )
     crowded = size * max(len(n) for n in names) > 40
-    letters = min(9, 72 * side * 0.75 / size)
+    letters = min(9, cell)
     axes.set_xticks(range(size), names, rotation=90 if crowded else 0, fontsize=letters)
     axes.set_yticks(range(size), names, fontsize=letters)
     axes.set(xlabel=f"predicted ({conditions})" if conditions else "predicted", ylabel="true")
-    axes.axhline(size - 1.5, color=_INK, linewidth=0.8)
-    axes.axvline(size - 1.5, color=_INK, linewidth=0.8)
+    if background:
+        axes.axhline(size - 1.5, color=_INK, linewidth=0.8)
+        axes.axvline(size - 1.5, color=_INK, linewidth=0.8)
     axes.tick_params(length=0)
-    axes.set_title("Confusion matrix", loc="left", fontsize=11, color=_INK)
+    axes.set_title(title, loc="left", fontsize=11, color=_INK)
     bar = figure.colorbar(picture, ax=axes, fraction=0.04, pad=0.02)
     bar.set_label("share of the row", fontsize=8, color=_INK)
     bar.ax.tick_params(labelsize=8)
@@ -121,5 +154,67 @@ def confusion(
     figure.savefig(path, bbox_inches="tight", pad_inches=0.15)
 
 
+def _most_confused(matrix: NDArray[np.int64], classes: int, count: int) -> list[int]:
+    """The classes of the pairs most often confused, in order, and the background if there is."""
+    errors = matrix[:classes, :classes].copy()
+    np.fill_diagonal(errors, 0)
+    cells = np.argsort(-errors, axis=None, kind="stable")[: classes * count]
+    ends = np.stack(np.divmod(cells, classes), 1).ravel()
+    worst = list(dict.fromkeys(ends.tolist()))[:count]
+    return [*sorted(worst), *range(classes, len(matrix))]
+
+
+def reliability(path: Path, found: Calibration, exclusive: bool = True) -> None:
+    """Draw accuracy over confidence (DeGroot & Fienberg 1983), and how often each was stated.
+
+    Blue bars are the accuracy. Where it falls short of the mean confidence of the bin the gap is
+    red, where it is beyond it pale blue.
+
+    Args:
+        path: the picture to write.
+        found: accuracy and confidence by bin.
+        exclusive: whether cases are pictures with one class each, or classes of pictures.
+    """
+    figure, (upper, lower) = _panels(7.4, 5.8, [3, 1])
+    width = 1 / len(found.counts)
+    left = np.arange(len(found.counts)) * width + width / 2
+    low = np.minimum(found.accuracy, found.confidence)
+    sure, unsure = found.confidence - low, found.accuracy - low
+    upper.bar(left, low, 0.94 * width, color=_BLUE)
+    upper.bar(left, sure, 0.94 * width, low, color=_RED, alpha=0.35, label="too sure")
+    upper.bar(left, unsure, 0.94 * width, low, color=_PALE_BLUE, label="not sure enough")
+    upper.plot([0, 1], [0, 1], color=_INK, linewidth=1, linestyle=(0, (4, 2)))
+    total = int(found.counts.sum())
+    lower.bar(left, found.counts / max(1, total), 0.94 * width, color="#a1a1aa")
+    what = "accuracy" if exclusive else "share that is true"
+    stated = "confidence" if exclusive else "probability"
+    if total:
+        accuracy, confidence = found.overall()
+        cases = "pictures" if exclusive else "classes of pictures"
+        words = {
+            f"calibration error  {found.error:.4f}": _INK,
+            f"{what}  {accuracy:.4f}": _BLUE,
+            f"mean {stated}  {confidence:.4f}": _RED,
+            f"{total} {cases}, {len(left)} bins": _INK,
+        }
+        for n, (line, colour) in enumerate(words.items()):
+            upper.text(1.03, 0.96 - 0.06 * n, line, color=colour, fontsize=9)
+        upper.legend(loc="upper left", bbox_to_anchor=(1.005, 0.74), frameon=False, fontsize=9)
+        lower.axvline(confidence, color=_RED, linewidth=1.2)
+        lower.axvline(accuracy, color=_BLUE, linewidth=1.2)
+    else:
+        upper.text(0.5, 0.2, "nothing to score", ha="center", color=_INK)
+    upper.set(xlim=(0, 1), ylim=(0, 1), ylabel=what)
+    lower.set(xlabel=stated, ylabel="share of cases", ylim=(0, None if total else 1))
+    upper.set_title("Reliability", loc="left", fontsize=11, color=_INK)
+    for axes in (upper, lower):
+        axes.set_axisbelow(True)
+        axes.grid(color=_FAINT, linewidth=0.5)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, bbox_inches="tight", pad_inches=0.15)
+
+
 def _short(name: str, letters: int = 22) -> str:
-    return name if len(name) <= letters else name[: letters - 1] + "…"
+    """Cut a long name; dollars don't begin a formula."""
+    short = name if len(name) <= letters else name[: letters - 1] + "…"
+    return short.replace("$", r"\$")

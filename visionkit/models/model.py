@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from visionkit.backbones.base import Backbone, parameters_behind
+from visionkit.backbones.base import Backbone
+from visionkit.backbones.probing import parameters_behind
 from visionkit.batch import Batch
 from visionkit.build import PACKAGES, build, expect
 from visionkit.heads.base import Head
@@ -59,10 +60,17 @@ class Model(nn.Module):
         x = self.normalise(images)
         return self.head(self.neck(self.backbone(x)), (images.shape[-2], images.shape[-1]))
 
+    def observe(self, images: Tensor) -> Any:
+        """Do what :meth:`forward` does, averaged with mirrored images if the options say so."""
+        raw = self(images)
+        if self.head.options.flip:
+            raw = self.head.average([raw, self(images.flip(-1))])
+        return raw
+
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Result]:
         """Return a result in original pixels for each picture."""
-        return self.head.predict(self(batch.images), batch)
+        return self.head.predict(self.observe(batch.images), batch)
 
 
 def build_model(
@@ -95,13 +103,8 @@ def build_model(
 
 def _freeze_idle(model: Model) -> None:
     """Stop training what no map of the head's depends on: ranks would wait for its gradients."""
-    parts = nn.ModuleList([model.backbone, model.neck])
-    training = model.training
-    model.eval()
-    with torch.enable_grad():
-        maps = model.neck(model.backbone(torch.zeros(1, 3, 64, 64)))
-        behind = parameters_behind([maps[f.name] for f in model.head.used], parts)
+    parts = nn.Sequential(model.backbone, model.neck)
+    behind = parameters_behind(parts, [f.name for f in model.head.used])
     for parameter in parts.parameters():
         if id(parameter) not in behind:
             parameter.requires_grad_(False)
-    model.train(training)

@@ -1,6 +1,7 @@
 """Parameter groups, learning-rate schedules, Muon."""
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,25 +13,30 @@ from torch.optim.lr_scheduler import LambdaLR
 from visionkit.argtypes import Amount, Part, Positive
 from visionkit.backbones.base import Backbone, Norm
 
+_EMBEDDING = re.compile(r"pos_embed|class_token|cls_token|relative_position_bias_table")
+
 
 def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
     """Split the trainable parameters by how they are to be optimised.
 
-    Norms, biases and other vectors (a ConvNeXt's layer scale [C, 1, 1] too) are never decayed; a
-    backbone's learning rate is multiplied by its ``lr_multiplier``. Each group says in ``matrix``
-    whether it holds weights that are no vectors.
+    Norms, biases and other vectors (a ConvNeXt's layer scale [C, 1, 1] too) are never decayed, nor
+    are a transformer's embeddings of places; a backbone's learning rates are multiplied as it says
+    (:meth:`Backbone.multipliers`). Each group says in ``matrix`` whether it holds weights that are
+    neither.
     """
     multiplier: dict[int, float] = {}
     undecayed: set[int] = set()
     for module in model.modules():
         if isinstance(module, Backbone):
-            multiplier |= dict.fromkeys(map(id, module.parameters()), module.lr_multiplier)
+            multiplier |= module.multipliers()
         if isinstance(module, Norm):
             undecayed |= {id(p) for p in module.parameters(recurse=False)}
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
-    for parameter in model.parameters():
+    for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            vector = parameter.ndim < 2 or parameter[0].numel() == 1
+            vector = (
+                parameter.ndim < 2 or parameter[0].numel() == 1 or bool(_EMBEDDING.search(name))
+            )
             matrix = not vector and id(parameter) not in undecayed
             groups.setdefault((multiplier.get(id(parameter), 1.0), matrix), []).append(parameter)
     return [

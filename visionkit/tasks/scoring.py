@@ -1,7 +1,10 @@
 """Losses and figures over a split: the same code in validation, at the end of training, later."""
 
+import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
 import torch
 
@@ -66,6 +69,19 @@ class Scorer:
         return figures | {"loss": sum(losses.values()), "images": float(images)}
 
 
+@contextlib.contextmanager
+def exactly(model: Model, device: torch.device) -> Iterator[None]:
+    """Put a model into evaluation mode on a device, in float32 without TensorFloat shortcuts."""
+    model.eval().to(device)
+    model.to(memory_format=torch.contiguous_format)
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+
+
 @torch.no_grad()
 def score(
     model: Model, batches: Iterable[Batch], evaluator: Evaluator, device: torch.device
@@ -79,15 +95,38 @@ def score(
         device: to compute on.
     """
     start = time.perf_counter()
-    model.eval().to(device)
-    model.to(memory_format=torch.contiguous_format)
     scorer = Scorer(evaluator)
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
+    with exactly(model, device):
         for cpu_batch in batches:
             batch = cpu_batch.to(device, non_blocking=True)
-            scorer.update(model.head, model(batch.images), batch)
-    finally:
-        torch.set_float32_matmul_precision(precision)
+            scorer.update(model.head, model.observe(batch.images), batch)
     return scorer.metrics() | {"seconds": time.perf_counter() - start}
+
+
+@torch.no_grad()
+def calibrate(model: Model, batches: Iterable[Batch], device: torch.device) -> None:
+    """Let the head fit its confidence to a split, seen by all ranks together.
+
+    Args:
+        model: is put into evaluation mode and moved to ``device``.
+        batches: this rank's part of the split.
+        device: to compute on.
+    """
+    seen = []
+    with exactly(model, device):
+        for batch in batches:
+            raw = model.observe(batch.images.to(device, non_blocking=True))
+            seen.append((to_cpu(raw), replace(batch, images=batch.images[:, :0])))
+    seen = [pair for part in gather_objects(seen) for pair in part]
+    model.to("cpu")
+    model.head.calibrate([raw for raw, _ in seen], [batch for _, batch in seen])
+    model.to(device)
+
+
+def to_cpu(raw: Any) -> Any:
+    """Copy a dataclass of tensors, nested ones included, to the CPU."""
+    if isinstance(raw, torch.Tensor):
+        return raw.cpu()
+    if is_dataclass(raw) and not isinstance(raw, type):
+        return replace(raw, **{f.name: to_cpu(getattr(raw, f.name)) for f in fields(raw)})
+    return raw

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from visionkit.data.transforms import DetectionAugment
+from visionkit.data.augment_boxes import DetectionAugment
 from visionkit.errors import ConfigError
 from visionkit.geometry import Letterbox
 from visionkit.sample import Boxes, ImageMeta

@@ -1,0 +1,46 @@
+"""What results say of themselves."""
+
+import numpy as np
+import pytest
+
+from visionkit.results import Classification, Detections
+
+
+def said(*probabilities: float, exclusive: bool = True) -> Classification:
+    return Classification(np.array(probabilities, np.float32), ("ant", "bee", "cat"), exclusive)
+
+
+def test_one_class() -> None:
+    result = said(0.125, 0.75, 0.125)
+    assert (result.label, result.name, result.score) == (1, "bee", 0.75)
+    assert result.labels == [1]
+    assert result.top(2) == [("bee", 0.75), ("ant", 0.125)]  # the first of equals
+    assert result.summary() == "bee 0.75"
+    assert result.to_dict() == {
+        "labels": [1],
+        "names": ["bee"],
+        "scores": [0.75],
+        "probabilities": [0.125, 0.75, 0.125],
+    }
+    assert result.above(0.9).labels == [1]  # a picture is of some class
+    assert result.scaled(2) is result
+
+
+def test_several_classes() -> None:
+    result = said(0.5, 0.25, 0.75, exclusive=False)
+    assert result.labels == [2, 0]
+    assert result.above(0.25).labels == [2, 0, 1]
+    assert result.above(0.9).summary() == "nothing found"
+
+
+def test_names_may_be_unknown() -> None:
+    assert Classification(np.array([0.25, 0.75], np.float32)).name == "1"
+
+
+def test_boxes_are_counted_and_scaled() -> None:
+    boxes = np.array([[0, 0, 10, 20], [5, 5, 6, 6], [1, 1, 2, 2]], np.float32)
+    found = Detections(boxes, np.ones(3, np.float32), np.array([1, 0, 1]), ("a", "b"))
+    assert found.summary() == "2 b, 1 a"
+    assert found.summary(most=1) == "2 b, and 1 more classes"
+    assert found.above(2).summary() == "nothing found"
+    assert found.scaled(0.5).boxes[0].tolist() == pytest.approx([0, 0, 5, 10])

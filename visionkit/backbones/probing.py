@@ -1,0 +1,46 @@
+"""Finding out what a network gives and what its maps depend on, by running it empty."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+CANVAS = 128
+"""Side in pixels of the picture that shows what depends on what; Inception takes none below 75."""
+
+
+def empty_run(network: nn.Module, side: int) -> dict[str, Tensor]:
+    """Run a network in evaluation mode on an empty picture [1, 3, side, side], where it is."""
+    training = network.training
+    network.eval()
+    try:
+        device = next(network.parameters()).device
+        maps: dict[str, Tensor] = network(torch.zeros(1, 3, side, side, device=device))
+    finally:
+        network.train(training)
+    return maps
+
+
+def dependencies(network: nn.Module, names: Sequence[str]) -> list[set[int]]:
+    """Return, for each of the maps ``names``, the ids of the trainable parameters it depends on.
+
+    Found by differentiating the maps, so it holds for any network.
+    """
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    if not parameters:
+        return [set() for _ in names]
+    with torch.enable_grad():
+        maps = empty_run(network, CANVAS)
+    found = []
+    for name in names:
+        gradients: Sequence[Tensor | None] = ()
+        if maps[name].requires_grad:
+            total = maps[name].float().square().sum()
+            gradients = torch.autograd.grad(total, parameters, retain_graph=True, allow_unused=True)
+        found.append({id(p) for p, g in zip(parameters, gradients, strict=False) if g is not None})
+    return found
+
+
+def parameters_behind(network: nn.Module, names: Sequence[str]) -> set[int]:
+    """Return the ids of the trainable parameters that some of the maps ``names`` depend on."""
+    return set().union(*dependencies(network, names))

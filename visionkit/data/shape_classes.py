@@ -1,0 +1,121 @@
+"""Class folders that are made on the spot: one shape a picture, drawn as in the set of boxes.
+
+Pictures have sides of 48 to 80 px, with the gradient background, the noise, the distractor lines
+and the colours of :mod:`visionkit.data.shapes`. Each shows one of the six shapes, any way round,
+anywhere, whole, 20 px to three quarters of the short side across. 1200, 240 and 240 pictures for
+train, val and test, as many of each class.
+
+The figures above, the seed and the order of the random draws are fixed: scores on this set compare.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from visionkit.data import shapes
+from visionkit.data.class_index import ClassIndex
+from visionkit.data.folder import read_folder
+from visionkit.data.made import is_made, make_once
+
+CLASSES = shapes.CLASSES
+COUNTS: Mapping[str, int] = {"train": 1200, "val": 240, "test": 240}
+VERSION = 1
+"""Of the pictures: changes whenever a pixel does."""
+
+_MARKER = "shape_classes.json"
+_SIDES = (48, 80)
+_LARGEST = 0.75
+
+log = logging.getLogger(__name__)
+
+
+def read_shape_classes(root: str | Path, split: str) -> ClassIndex | None:
+    """Read a split of the generated class folders, making them in ``root`` on the first call.
+
+    Args:
+        root: the set's folder; it may not exist yet.
+        split: ``train``, ``val`` or ``test``.
+
+    Returns:
+        The index, or None for any other split.
+
+    Raises:
+        DataError: ``root`` holds something else, or can't be written.
+    """
+    root = Path(root)
+    if not is_made(root, _MARKER, VERSION):
+        log.info("generating %d pictures in %s", sum(COUNTS.values()), root)
+        generate(root)
+    return read_folder(root, split)
+
+
+def generate(root: Path, counts: Mapping[str, int] = COUNTS, seed: int = 0) -> None:
+    """Make the set in ``root``, as class folders; nothing happens if another process was faster.
+
+    Args:
+        root: a folder that is empty or doesn't exist.
+        counts: split -> number of pictures.
+        seed: every picture depends on it, on its split and on its number alone.
+
+    Raises:
+        DataError: ``root`` isn't empty, or can't be written.
+    """
+
+    def write(folder: Path) -> None:
+        for number, (split, count) in enumerate(counts.items()):
+            _write_split(folder / split, count, (seed, number))
+
+    make_once(root, _MARKER, {"version": VERSION, "seed": seed}, write)
+
+
+def _write_split(folder: Path, count: int, seed: tuple[int, int]) -> None:
+    for name in CLASSES:
+        (folder / name).mkdir(parents=True)
+    for i in range(count):
+        label = i % len(CLASSES)
+        image = draw_one(np.random.default_rng((*seed, i)), label)
+        how = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
+        _, data = cv2.imencode(".png", image[:, :, ::-1], how)
+        (folder / CLASSES[label] / f"{i:04d}.png").write_bytes(data.tobytes())
+
+
+def draw_one(rng: np.random.Generator, label: int) -> NDArray[np.uint8]:
+    """Draw a picture of one shape.
+
+    Args:
+        rng: decides everything else.
+        label: of the shape, 0..5.
+
+    Returns:
+        [H, W, 3] uint8 RGB.
+    """
+    height, width = rng.integers(_SIDES[0], _SIDES[1] + 1, 2).tolist()
+    y, x = np.mgrid[:height, :width].astype(np.float32) + np.float32(0.5)
+    base = rng.uniform(40, 215, 3)
+    angle = rng.uniform(0, 2 * np.pi)
+    along = (np.cos(angle) * (x / width - 0.5) + np.sin(angle) * (y / height - 0.5)).astype("f4")
+    slope = rng.uniform(-shapes._GRADIENT, shapes._GRADIENT, 3) * 2
+    canvas = (base + along[:, :, None] * slope).astype(np.float32)
+
+    for _ in range(rng.integers(0, shapes._LINES + 1)):
+        ends = rng.uniform(0, 1, (2, 2)) * (width, height)
+        distance = shapes._to_segment(x, y, ends[0], ends[1]) - rng.uniform(0.5, 2.0)
+        shapes._paint(canvas, distance, shapes._colour(rng, base))
+
+    outline = shapes._outline(CLASSES[label], rng.uniform(0, 2 * np.pi))
+    outline -= outline.min(0)
+    outline /= outline.max()
+    across = rng.uniform(shapes._SMALLEST, min(height, width) * _LARGEST)
+    corner = rng.uniform(0, 1, 2) * (np.array([width, height]) - outline.max(0) * across)
+    distance = shapes._distance(CLASSES[label], outline * across + corner, x, y)
+    shapes._paint(canvas, distance, shapes._colour(rng, base))
+
+    canvas += rng.standard_normal(canvas.shape, np.float32) * np.float32(shapes.NOISE)
+    return np.asarray(np.clip(np.rint(canvas), 0, 255), np.uint8)
+
+
+read_shape_classes.generates = True  # type: ignore[attr-defined]  # its folder need not be there
