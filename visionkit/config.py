@@ -281,6 +281,8 @@ def _absent_data(data: Any, allow: list[str]) -> list[str]:
     if not isinstance(root, str) or root == MISSING or Path(root).expanduser().exists():
         return []
     layout = data.get("layout")
+    if isinstance(layout, Mapping) and layout.get("download") is True:
+        return []
     if isinstance(layout, Mapping) and layout.get("_target_") not in (None, MISSING):
         try:
             reads = resolve(layout["_target_"], "data.layout", allow=allow)

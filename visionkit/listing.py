@@ -126,28 +126,31 @@ def option_node(group: str, option: str, user_dir: str | None = None) -> dict[st
 
 
 def _measured(node: Mapping[str, Any]) -> tuple["Backbone", int]:
-    """Build a backbone and count what its measuring picture costs, on the meta device if it can be.
+    """Build a backbone and count its work, on the meta device if it can be built there."""
+    import torch
 
-    Returns:
-        It, and its operations; a multiplication and its addition are two.
-    """
+    from visionkit.backbones.base import Backbone
+    from visionkit.build import build, expect
+
+    def measured() -> tuple[Backbone, int]:
+        backbone: Backbone = expect(build(node, "backbone"), Backbone, "backbone")
+        return backbone, count_flops(backbone)
+
+    try:
+        with torch.device("meta"):  # shapes without arithmetic
+            return measured()
+    except Exception:  # whatever a layer says that asks a tensor for its values
+        return measured()
+
+
+def count_flops(backbone: "Backbone") -> int:
+    """Count the operations for the measuring picture; a multiplication and its addition are two."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from visionkit.backbones.base import PROBE_SIDE, Backbone
+    from visionkit.backbones.base import PROBE_SIDE
     from visionkit.backbones.probing import empty_run
-    from visionkit.build import build, expect
 
-    def built() -> Backbone:
-        backbone: Backbone = expect(build(node, "backbone"), Backbone, "backbone")
-        return backbone
-
-    counter = FlopCounterMode(display=False)
-    try:
-        with torch.device("meta"), counter:  # where building runs it on that picture and no other
-            backbone = built()
-    except Exception:  # whatever a layer says that asks a tensor for its values
-        backbone = built()
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            empty_run(backbone, PROBE_SIDE)
-    return backbone, int(counter.get_total_flops())
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        empty_run(backbone, PROBE_SIDE)
+    return int(counter.get_total_flops())

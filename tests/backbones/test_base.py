@@ -140,6 +140,14 @@ def test_learning_rates_fall_from_the_last_layer_to_the_first():
     assert set(even.multipliers().values()) == {0.2}
 
 
+def test_a_map_without_parameters_of_its_own_is_no_layer():
+    backbone = TorchvisionBackbone("alexnet", layer_decay=0.5)
+    assert len(backbone.features) == 4  # the last is a pooling's
+    found = backbone.multipliers()
+    rates = [found[id(m.weight)] for m in backbone.modules() if isinstance(m, nn.Conv2d)]
+    assert rates == [0.25, 0.5, 1.0, 1.0, 1.0]
+
+
 def test_frozen_layers_need_no_learning_rate():
     backbone = MAKERS["csp"](layer_decay=0.5, frozen_stages=2)
     found = backbone.multipliers()

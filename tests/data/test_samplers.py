@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from visionkit.data.samplers import EvalSampler, TrainSampler
+from visionkit.data.samplers import EvalSampler, TrainSampler, nth
 from visionkit.errors import ConfigError
 
 
@@ -54,6 +54,14 @@ def test_balanced_sampling_draws_by_weight():
     assert len(drawn) == 100 * 40
     assert np.mean(np.array(drawn) < 10) == pytest.approx(0.5, abs=0.03)
     assert indices(sampler, 7) == indices(sampler, 7)
+    keys = [key for batch in sampler for key in batch]
+    assert len({(key.index, key.draw) for key in keys}) == len(keys)  # so repeats differ
+    assert max(key.draw for key in keys) >= 1
+
+
+def test_what_has_come_before_is_counted():
+    assert nth(np.array([3, 1, 3, 3, 1, 0])).tolist() == [0, 0, 1, 2, 1, 0]
+    assert nth(np.array([], np.int64)).tolist() == []
 
 
 def test_the_last_part_of_the_schedule_is_whole():

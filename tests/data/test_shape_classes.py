@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from visionkit.data import shape_classes
+from visionkit.data import drawing, shape_classes
 from visionkit.data.folder import read_folder
 from visionkit.data.shape_classes import CLASSES, draw_one, generate, read_shape_classes
 from visionkit.errors import DataError
@@ -50,9 +50,9 @@ def test_generating_again_gives_the_same_bytes(made: Path, tmp_path: Path) -> No
 
 def test_a_picture_shows_one_whole_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     """With neither noise nor lines, what isn't background is the shape."""
-    monkeypatch.setattr(shape_classes.shapes, "NOISE", 0.0)
-    monkeypatch.setattr(shape_classes.shapes, "_LINES", 0)
-    monkeypatch.setattr(shape_classes.shapes, "_GRADIENT", 0.0)
+    monkeypatch.setattr(drawing, "NOISE", 0.0)
+    monkeypatch.setattr(drawing, "_LINES", 0)
+    monkeypatch.setattr(drawing, "_GRADIENT", 0.0)
     for seed in range(4):
         for label in range(6):
             image = draw_one(np.random.default_rng((seed, label)), label).astype(int)

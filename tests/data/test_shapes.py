@@ -9,7 +9,8 @@ import pytest
 
 from visionkit.data import shapes
 from visionkit.data.coco import read_coco
-from visionkit.data.shapes import CLASSES, NOISE, draw_scene, generate, read_shapes
+from visionkit.data.drawing import NOISE
+from visionkit.data.shapes import CLASSES, draw_scene, generate, read_shapes
 from visionkit.errors import DataError
 from visionkit.geometry import read_image
 

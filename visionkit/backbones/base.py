@@ -151,7 +151,7 @@ class Backbone(nn.Module, ABC):
         found: list[set[int]] = []
         for needed in dependencies(self, [f.name for f in self.features]):
             found.append(needed - set().union(*found))
-        return found
+        return [layer for layer in found if layer]  # a pooling may make a map of its own
 
     def multipliers(self) -> dict[int, float]:
         """Return what the learning rate of each parameter is multiplied by, by the parameter's id.

@@ -53,7 +53,7 @@ class ClassificationDataset(Dataset[Sample]):
         image, size = self._read(i, canvas)
         letterbox = Letterbox(size, canvas)
         if isinstance(key, SampleKey) and self.augment is not None:
-            rng = np.random.default_rng((self.seed, key.epoch, key.index))
+            rng = np.random.default_rng((self.seed, key.epoch, key.index, key.draw))
             image = self.augment(image, canvas, rng, key)
         else:
             image = letterbox.frame(letterbox.resize(image))
@@ -111,7 +111,8 @@ class ArrayDataset(Dataset[Batch]):
         if training:
             if self.augment is not None:
                 epochs = np.array([key.epoch for key in training], np.int64)
-                chance = Chance(self.seed, epochs, where)
+                draws = np.array([key.draw for key in training], np.int64)
+                chance = Chance(self.seed, epochs, where, draws)
                 images = self.augment.batch(images, chance, training[0].whole)
             canvas = training[0].canvas
             if canvas != letterbox.canvas:  # data.multiscale

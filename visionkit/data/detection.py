@@ -59,7 +59,7 @@ class DetectionDataset(Dataset[Sample]):
             return self._whole(key, self.canvas)
         if self.augment is None:
             return self._whole(key.index, key.canvas)
-        rng = np.random.default_rng((self.seed, key.epoch, key.index))
+        rng = np.random.default_rng((self.seed, key.epoch, key.index, key.draw))
         return self.augment(
             key.index,
             lambda i: self._picture(i, key.canvas),

@@ -18,12 +18,14 @@ class SampleKey:
         epoch: counts from 0.
         whole: whether the sample is of one whole picture (no mosaic any more).
         canvas: height and width.
+        draw: which of the epoch's draws of the picture it is, where it may be drawn repeatedly.
     """
 
     index: int
     epoch: int
     whole: bool
     canvas: tuple[int, int]
+    draw: int = 0
 
 
 class TrainSampler:
@@ -94,18 +96,20 @@ class TrainSampler:
         short = -self.count % self.ranks
         if short:
             order = np.concatenate([order, np.resize(order, short)])
-        mine = order[self.rank :: self.ranks]
+        mine, draws = order[self.rank :: self.ranks], nth(order)[self.rank :: self.ranks]
         if len(mine) % self.batch_size == 1 and len(mine) > 1:
-            mine = np.append(mine, mine[0])  # a norm can't do with a batch of one small map
+            # a norm can't do with a batch of one small map
+            mine, draws = np.append(mine, mine[0]), np.append(draws, draws.max() + 1)
         whole = self.epoch >= round(self.epochs * (1 - self.close))
         skip, self.skip = self.skip, 0
         for batch, start in enumerate(range(0, len(mine), self.batch_size)):
             canvas = self._canvas(rng)
             if batch < skip:
                 continue
+            part = slice(start, start + self.batch_size)
             yield [
-                SampleKey(int(i), self.epoch, whole, canvas)
-                for i in mine[start : start + self.batch_size]
+                SampleKey(int(i), self.epoch, whole, canvas, int(draw))
+                for i, draw in zip(mine[part], draws[part], strict=True)
             ]
 
     def _canvas(self, rng: np.random.Generator) -> tuple[int, int]:
@@ -114,6 +118,17 @@ class TrainSampler:
         factor = rng.uniform(1 - self.multiscale, 1 + self.multiscale)
         height, width = (max(32, round(side * factor / 32) * 32) for side in self.canvas)
         return height, width
+
+
+def nth(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How often each value of [N] has come before."""
+    order = np.argsort(values, kind="stable")
+    ranked = values[order]
+    starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+    lengths = np.diff(np.append(starts, len(values)))
+    found = np.empty(len(values), np.int64)
+    found[order] = np.arange(len(values)) - np.repeat(starts, lengths)
+    return found
 
 
 class EvalSampler:

@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visionkit.data import shapes
+from visionkit.data import drawing
 from visionkit.data.class_index import ClassIndex
 from visionkit.data.folder import read_folder
 from visionkit.data.made import is_made, make_once
 
-CLASSES = shapes.CLASSES
+CLASSES = drawing.CLASSES
 COUNTS: Mapping[str, int] = {"train": 1200, "val": 240, "test": 240}
 VERSION = 1
 """Of the pictures: changes whenever a pixel does."""
@@ -94,28 +94,15 @@ def draw_one(rng: np.random.Generator, label: int) -> NDArray[np.uint8]:
         [H, W, 3] uint8 RGB.
     """
     height, width = rng.integers(_SIDES[0], _SIDES[1] + 1, 2).tolist()
-    y, x = np.mgrid[:height, :width].astype(np.float32) + np.float32(0.5)
-    base = rng.uniform(40, 215, 3)
-    angle = rng.uniform(0, 2 * np.pi)
-    along = (np.cos(angle) * (x / width - 0.5) + np.sin(angle) * (y / height - 0.5)).astype("f4")
-    slope = rng.uniform(-shapes._GRADIENT, shapes._GRADIENT, 3) * 2
-    canvas = (base + along[:, :, None] * slope).astype(np.float32)
-
-    for _ in range(rng.integers(0, shapes._LINES + 1)):
-        ends = rng.uniform(0, 1, (2, 2)) * (width, height)
-        distance = shapes._to_segment(x, y, ends[0], ends[1]) - rng.uniform(0.5, 2.0)
-        shapes._paint(canvas, distance, shapes._colour(rng, base))
-
-    outline = shapes._outline(CLASSES[label], rng.uniform(0, 2 * np.pi))
-    outline -= outline.min(0)
-    outline /= outline.max()
-    across = rng.uniform(shapes._SMALLEST, min(height, width) * _LARGEST)
-    corner = rng.uniform(0, 1, 2) * (np.array([width, height]) - outline.max(0) * across)
-    distance = shapes._distance(CLASSES[label], outline * across + corner, x, y)
-    shapes._paint(canvas, distance, shapes._colour(rng, base))
-
-    canvas += rng.standard_normal(canvas.shape, np.float32) * np.float32(shapes.NOISE)
-    return np.asarray(np.clip(np.rint(canvas), 0, 255), np.uint8)
+    canvas, base, (x, y) = drawing.background(rng, height, width)
+    corners = drawing.outline(CLASSES[label], rng.uniform(0, 2 * np.pi))
+    corners -= corners.min(0)
+    corners /= corners.max()
+    across = rng.uniform(drawing.SMALLEST, min(height, width) * _LARGEST)
+    corner = rng.uniform(0, 1, 2) * (np.array([width, height]) - corners.max(0) * across)
+    away = drawing.distance(CLASSES[label], corners * across + corner, x, y)
+    drawing.paint(canvas, away, drawing.colour(rng, base))
+    return drawing.with_noise(canvas, rng)
 
 
 read_shape_classes.generates = True  # type: ignore[attr-defined]  # its folder need not be there

@@ -11,9 +11,6 @@ The figures above, the seed and the order of the random draws are fixed: scores 
 
 import json
 import logging
-import os
-import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,26 +20,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visionkit.data.coco import read_coco
+from visionkit.data.drawing import (
+    CLASSES,
+    SMALLEST,
+    Floats,
+    background,
+    colour,
+    distance,
+    outline,
+    paint,
+    with_noise,
+)
 from visionkit.data.index import DetectionIndex
-from visionkit.errors import DataError
+from visionkit.data.made import is_made, make_once
 
-CLASSES = ("circle", "square", "triangle", "star", "cross", "ring")
 COUNTS: Mapping[str, int] = {"train": 800, "val": 100, "test": 100}
 EMPTY = 0.05
-NOISE = 18.0
 VERSION = 1
 """Of the pictures: changes whenever a pixel or a box does."""
 
 _MARKER = "shapes.json"
 _SIDES = (160, 240)
 _OBJECTS = (1, 6)
-_LINES = 5
-_SMALLEST = 20.0
-_CONTRAST = (40.0, 160.0)
-_GRADIENT = 25.0
-_RING_HOLE = 0.55
 
-Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 log = logging.getLogger(__name__)
@@ -82,23 +82,10 @@ def read_shapes(root: str | Path, split: str) -> DetectionIndex | None:
         DataError: ``root`` holds something else, or can't be written.
     """
     root = Path(root)
-    if not _is_made(root):
+    if not is_made(root, _MARKER, VERSION):
         log.info("generating %d pictures in %s", sum(COUNTS.values()), root)
         generate(root)
     return read_coco(root, split)
-
-
-def _is_made(root: Path) -> bool:
-    try:
-        version = json.loads((root / _MARKER).read_text("utf-8"))["version"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    if version != VERSION:
-        raise DataError(
-            f"{root}: holds version {version} of the generated set, this is version {VERSION}; "
-            "delete the folder or choose another data.root"
-        )
-    return True
 
 
 def generate(root: Path, counts: Mapping[str, int] = COUNTS, seed: int = 0) -> None:
@@ -112,31 +99,12 @@ def generate(root: Path, counts: Mapping[str, int] = COUNTS, seed: int = 0) -> N
     Raises:
         DataError: ``root`` isn't empty, or can't be written.
     """
-    target = root.resolve()
-    work = target.parent / f".{target.name}.{uuid.uuid4().hex[:12]}"
-    try:
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise DataError(
-                f"{root}: isn't an empty folder and holds no generated set; "
-                "choose another data.root, or another data= for what is there"
-            )
-        work.mkdir(parents=True)
+
+    def write(folder: Path) -> None:
         for number, (split, count) in enumerate(counts.items()):
-            _generate_split(work, split, count, (seed, number))
-        (work / _MARKER).write_text(json.dumps({"version": VERSION, "seed": seed}), "utf-8")
-        try:
-            os.rename(work, target)
-        except OSError:
-            if not _is_made(root):
-                raise
-    except OSError as error:
-        if not _is_made(root):
-            raise DataError(
-                f"{root}: the generated set can't be written ({error.strerror}); "
-                "set data.root to a folder you can write to"
-            ) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+            _generate_split(folder, split, count, (seed, number))
+
+    make_once(root, _MARKER, {"version": VERSION, "seed": seed}, write)
 
 
 def _generate_split(root: Path, split: str, count: int, seed: tuple[int, int]) -> None:
@@ -191,29 +159,17 @@ def draw_scene(
         The picture [H, W, 3] uint8 RGB, and its objects from the lowest to the topmost.
     """
     height, width = rng.integers(_SIDES[0], _SIDES[1] + 1, 2).tolist()
-    y, x = np.mgrid[:height, :width].astype(np.float32) + np.float32(0.5)
-    base = rng.uniform(40, 215, 3)
-    angle = rng.uniform(0, 2 * np.pi)
-    along = (np.cos(angle) * (x / width - 0.5) + np.sin(angle) * (y / height - 0.5)).astype("f4")
-    slope = rng.uniform(-_GRADIENT, _GRADIENT, 3) * 2
-    canvas = (base + along[:, :, None] * slope).astype(np.float32)
-
-    for _ in range(rng.integers(0, _LINES + 1)):
-        ends = rng.uniform(0, 1, (2, 2)) * (width, height)
-        distance = _to_segment(x, y, ends[0], ends[1]) - rng.uniform(0.5, 2.0)
-        _paint(canvas, distance, _colour(rng, base))
-
+    canvas, base, (x, y) = background(rng, height, width)
     shapes: list[Shape] = []
     for _ in range(0 if empty else rng.integers(_OBJECTS[0], _OBJECTS[1] + 1)):
         placed = _place(rng, shapes, x, y)
         if placed is None:
             continue
-        shape, distance = placed
-        _paint(canvas, distance, _colour(rng, base))
+        shape, away = placed
+        paint(canvas, away, colour(rng, base))
         shapes = [_behind(below, shape.mask) for below in shapes] + [shape]
 
-    canvas += rng.standard_normal(canvas.shape, np.float32) * np.float32(NOISE)
-    return np.clip(np.rint(canvas), 0, 255).astype(np.uint8), shapes
+    return with_noise(canvas, rng), shapes
 
 
 def _place(
@@ -223,89 +179,27 @@ def _place(
     height, width = x.shape
     for _ in range(30):
         label = int(rng.integers(len(CLASSES)))
-        outline = _outline(CLASSES[label], rng.uniform(0, 2 * np.pi))
-        low, high = outline.min(0), outline.max(0)
-        outline = (outline - low) / (high - low).max()
+        corners = outline(CLASSES[label], rng.uniform(0, 2 * np.pi))
+        low, high = corners.min(0), corners.max(0)
+        corners = (corners - low) / (high - low).max()
         extent = (high - low) / (high - low).max()
-        across = rng.uniform(_SMALLEST, min(height, width) / 2)
+        across = rng.uniform(SMALLEST, min(height, width) / 2)
         corner = rng.uniform(0, 1, 2) * (np.array([width, height]) - extent * across)
-        distance = np.full(x.shape, np.inf, np.float32)
+        away = np.full(x.shape, np.inf, np.float32)
         left, top = np.maximum(corner - 2, 0).astype(int).tolist()
         right, bottom = (corner + extent * across + 3).astype(int).tolist()
         near = np.s_[top:bottom, left:right]
-        distance[near] = _distance(CLASSES[label], outline * across + corner, x[near], y[near])
-        mask = distance < 0
+        away[near] = distance(CLASSES[label], corners * across + corner, x[near], y[near])
+        mask = away < 0
         if all(2 * _behind(s, mask).visible.sum() >= s.mask.sum() for s in shapes):
             x1, y1 = corner.tolist()
             x2, y2 = (corner + extent * across).tolist()
-            return Shape(label, (x1, y1, x2, y2), mask, mask), distance
+            return Shape(label, (x1, y1, x2, y2), mask, mask), away
     return None
 
 
 def _behind(shape: Shape, mask: Mask) -> Shape:
     return Shape(shape.label, shape.box, shape.mask, shape.visible & ~mask)
-
-
-def _colour(rng: np.random.Generator, base: NDArray[np.float64]) -> Floats:
-    """A colour whose channels are all 40 to 160 levels away from ``base``, and within 0..255."""
-    up = rng.random(3) < 0.5
-    room = np.where(up, 255 - base, base)
-    up ^= room < _CONTRAST[0]
-    room = np.minimum(np.where(up, 255 - base, base), _CONTRAST[1])
-    away = rng.uniform(_CONTRAST[0], room)
-    return np.where(up, base + away, base - away).astype(np.float32)
-
-
-def _outline(name: str, angle: float) -> NDArray[np.float64]:
-    """Corners [n, 2] of a shape of any size, turned by ``angle``; for round ones, its box's."""
-    if name in ("circle", "ring"):
-        return np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
-    if name == "cross":
-        arm = 0.34
-        quarter = np.array([[1, -arm], [1, arm], [arm, arm]])
-        return np.concatenate([quarter @ _rotation(angle + k * np.pi / 2) for k in range(4)])
-    points, inner = {"square": (4, 1.0), "triangle": (3, 1.0), "star": (5, 0.45)}[name]
-    steps = 2 * points if inner < 1 else points
-    theta = np.arange(steps) * (2 * np.pi / steps) + angle
-    radius = np.where(np.arange(steps) % 2, inner, 1.0)
-    return np.stack([radius * np.cos(theta), radius * np.sin(theta)], 1)
-
-
-def _rotation(angle: float) -> NDArray[np.float64]:
-    return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-
-
-def _distance(name: str, outline: NDArray[np.float64], x: Floats, y: Floats) -> Floats:
-    """The signed distance of each pixel's centre from the shape's edge, negative inside."""
-    if name in ("circle", "ring"):
-        (cx, cy), radius = outline.mean(0), np.ptp(outline[:, 0]) / 2
-        from_centre = np.hypot(x - np.float32(cx), y - np.float32(cy))
-        if name == "circle":
-            return np.asarray(from_centre - np.float32(radius), np.float32)
-        middle, half = radius * (1 + _RING_HOLE) / 2, radius * (1 - _RING_HOLE) / 2
-        return np.asarray(np.abs(from_centre - np.float32(middle)) - np.float32(half), np.float32)
-    distance = np.full(x.shape, np.inf, np.float32)
-    inside = np.zeros(x.shape, bool)
-    for a, b in zip(outline, np.roll(outline, -1, 0), strict=True):
-        np.minimum(distance, _to_segment(x, y, a, b), out=distance)
-        crosses = (y < a[1]) != (y < b[1])
-        if a[1] != b[1]:
-            inside ^= crosses & (x < a[0] + (y - a[1]) * ((b[0] - a[0]) / (b[1] - a[1])))
-    return np.where(inside, -distance, distance)
-
-
-def _to_segment(x: Floats, y: Floats, a: NDArray[np.float64], b: NDArray[np.float64]) -> Floats:
-    """The distance of each pixel's centre from the segment between ``a`` and ``b``."""
-    dx, dy = (np.float32(v) for v in b - a)
-    px, py = x - np.float32(a[0]), y - np.float32(a[1])
-    t = np.clip((px * dx + py * dy) / max(dx * dx + dy * dy, np.float32(1e-6)), 0, 1)
-    return np.asarray(np.hypot(px - t * dx, py - t * dy), np.float32)
-
-
-def _paint(canvas: Floats, distance: Floats, colour: Floats) -> None:
-    """Lay a colour on the canvas where ``distance`` is negative, with an edge of one pixel."""
-    cover = np.clip(0.5 - distance, 0, 1)[:, :, None]
-    canvas += cover * (colour - canvas)
 
 
 read_shapes.generates = True  # type: ignore[attr-defined]  # its folder need not be there yet
