@@ -20,7 +20,7 @@ def test_one_class() -> None:
         "labels": [1],
         "names": ["bee"],
         "scores": [0.75],
-        "probabilities": [0.125, 0.75, 0.125],
+        "top": {"bee": 0.75, "ant": 0.125, "cat": 0.125},
     }
     assert result.above(0.9).labels == [1]  # a picture is of some class
     assert result.scaled(2) is result

@@ -66,8 +66,7 @@ class LabelTargets:
 
     def truth(self, meta: Sequence[ImageMeta]) -> list[Result]:
         """See :meth:`Batch.truth`."""
-        exclusive = bool((self.values.sum(1) <= 1 + 1e-6).all())
-        return [Classification(row, exclusive=exclusive) for row in self.values.cpu().numpy()]
+        return [Classification(row, exclusive=False) for row in self.values.cpu().numpy()]
 
 
 Targets = BoxTargets | LabelTargets
@@ -118,6 +117,11 @@ class Batch:
     def pin_memory(self) -> "Batch":
         """Pin images and targets, for asynchronous copies to a GPU."""
         return self._map(Tensor.pin_memory)
+
+    def without_pixels(self) -> "Batch":
+        """The batch with images of no channel, in memory of its own: all but what takes room."""
+        images = self.images.new_empty((len(self), 0, *self.canvas))
+        return replace(self, images=images)._map(Tensor.clone)
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         tensors: Any = {f.name: change(getattr(self.targets, f.name)) for f in fields(self.targets)}

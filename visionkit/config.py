@@ -1,170 +1,19 @@
-"""What a configuration may hold, and :func:`check`, which reports all that is wrong at once.
-
-Parts with a constructor are ``_target_`` nodes, and the constructor is their schema. The rest has
-the typed sections below. Nothing here knows a task or a head.
-"""
+"""Checking a configuration: :func:`check` reports all that is wrong at once."""
 
 import dataclasses
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from visionkit.argtypes import Count, Part, Positive, Range, fit, nearest
+from visionkit.argtypes import fit, nearest
 from visionkit.build import MISSING, first_line, problems, resolve
 from visionkit.compose import compose, config_dir
 from visionkit.errors import ConfigError
-
-ADDED: dict[str, tuple[str, ...]] = {
-    "neck": ("in_features",),
-    "head": ("in_features", "num_classes"),
-    "evaluator": ("index",),
-    "task": (
-        "model",
-        "entry",
-        "optimizer",
-        "scheduler",
-        "evaluator",
-        "compile",
-        "channels_last",
-    ),
-    "data": ("augment", "seed", "epochs"),
-    "trainer": (
-        "callbacks",
-        "logger",
-        "plugins",
-        "default_root_dir",
-        "use_distributed_sampler",
-        "enable_checkpointing",
-        "enable_model_summary",
-        "num_sanity_val_steps",
-    ),
-}
-"""The arguments that the code adds when it builds the node of that name."""
-
-LIMITS: dict[str, Range] = {
-    "optimizer.lr": Range(0),
-    "optimizer.weight_decay": Range(0),
-    "trainer.accumulate_grad_batches": Range(1),
-    "trainer.check_val_every_n_epoch": Range(1),
-    "trainer.gradient_clip_val": Range(0),
-}
-"""Limits of arguments whose constructors, which aren't ours, would take any number."""
-
-NO_FILE = (None, "none", "default", "auto")
-_FILES = ("checkpoint", "resume", "model.weights", "backbone.weights")
-
-
-@dataclass(frozen=True)
-class Node:
-    """Marks a ``_target_`` node, or with ``many`` a mapping of nodes, each of which may be null."""
-
-    optional: bool = False
-    many: bool = False
-
-
-@dataclass
-class ModelSection:
-    """``model``: what concerns the network as a whole."""
-
-    name: str | None
-    weights: str
-    compile: bool
-    channels_last: bool
-
-
-@dataclass
-class EmaSection:
-    """``ema``: the averaged weights; ``ramp`` in optimizer steps, ``decay`` 0 switches it off."""
-
-    decay: Part
-    ramp: Count
-
-
-@dataclass
-class OptionsSection:
-    """``predict`` of a training run: which predictions are kept."""
-
-    confidence: Annotated[float, Range(0, 1)]
-    iou: Annotated[float, Range(0, 1)]
-    max_detections: Annotated[int, Range(1)]
-    flip: bool
-
-
-@dataclass
-class PredictSection:
-    """``predict``: which predictions are kept; null leaves what the checkpoint says."""
-
-    confidence: Annotated[float | None, Range(0, 1)]
-    iou: Annotated[float | None, Range(0, 1)]
-    max_detections: Annotated[int | None, Range(1)]
-    flip: bool | None
-
-
-@dataclass
-class KeepSection:
-    """``predict`` of an evaluation, which looks at every score; null: what the checkpoint says."""
-
-    iou: Annotated[float | None, Range(0, 1)]
-    max_detections: Annotated[int | None, Range(1)]
-    flip: bool | None
-
-
-@dataclass
-class Root:
-    """The configuration of a training run."""
-
-    seed: Annotated[int, Range(0, 2**32 - 1)]
-    run_dir: str
-    resume: str | None
-    allow: list[str]
-    model: ModelSection
-    ema: EmaSection
-    predict: OptionsSection
-    backbone: Annotated[Any, Node()]
-    neck: Annotated[Any, Node()]
-    head: Annotated[Any, Node()]
-    task: Annotated[Any, Node()]
-    evaluator: Annotated[Any, Node()]
-    data: Annotated[Any, Node()]
-    augment: Annotated[Any, Node(optional=True)]
-    optimizer: Annotated[Any, Node()]
-    scheduler: Annotated[Any, Node(optional=True)]
-    trainer: Annotated[Any, Node()]
-    callbacks: Annotated[Any, Node(many=True)]
-    logger: Annotated[Any, Node(many=True)]
-
-
-@dataclass
-class EvaluateRoot:
-    """The configuration of an evaluation."""
-
-    checkpoint: str
-    split: Literal["train", "val", "test"]
-    run_dir: str
-    allow: list[str]
-    predict: KeepSection
-    data: Annotated[Any, Node(optional=True)]
-    data_overrides: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class PredictRoot:
-    """The configuration of a prediction."""
-
-    checkpoint: str
-    source: str
-    run_dir: str
-    predict: PredictSection
-    batch_size: Positive
-
-
-ROOTS: dict[str, type] = {"config": Root, "evaluate": EvaluateRoot, "predict": PredictRoot}
-"""The schema of each primary configuration in conf/."""
+from visionkit.schema import ADDED, FILES, LIMITS, NO_FILE, ROOTS, Node, Root
 
 
 def check(cfg: DictConfig | Mapping[str, Any], config_name: str = "config") -> None:
@@ -194,7 +43,7 @@ def find_problems(cfg: DictConfig | Mapping[str, Any], config_name: str = "confi
     allow = [a for a in allow if isinstance(a, str)] if isinstance(allow, list) else []
     found += _section(ROOTS[config_name], plain, "", allow)
     found += _absent_data(plain.get("data"), allow)
-    for key in _FILES:
+    for key in FILES:
         found += _absent_file(plain, key)
     for key, limits in LIMITS.items():
         try:

@@ -54,6 +54,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     loaded.model.head.options = PredictOptions(
         iou=kept["iou"], max_detections=kept["max_detections"], flip=kept["flip"]
     )
+    loaded.model.head.check_options(loaded.model.head.options)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     folder.mkdir(parents=True, exist_ok=True)  # before the work: it may not be possible
     metrics = score(loaded.model, data.eval_dataloader(split), evaluator, device)

@@ -4,12 +4,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
-
 from visionkit.errors import DataError
-from visionkit.geometry import Image
 from visionkit.render import draw
-from visionkit.report import write_json
+from visionkit.report import write_json, write_picture
 from visionkit.results import Detections, Result
 
 if TYPE_CHECKING:
@@ -49,7 +46,7 @@ def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
     records: list[dict[str, object]] = []
     batches = predictor.stream(files, batch_size=cfg["batch_size"], errors=errors, **options)
     for path, image, result in batches:
-        _write_picture(names[Path(path)], draw(image, result))
+        write_picture(names[Path(path)], draw(image, result), quality=92)
         height, width = image.shape[:2]
         records.append({"file": path, "width": width, "height": height, **result.to_dict()})
         rows.append((path, result))
@@ -101,19 +98,6 @@ def picture_names(files: list[Path], folder: Path) -> dict[Path, Path]:
         taken.add(os.path.realpath(target))
         names[file] = target
     return names
-
-
-def _write_picture(path: Path, image: Image) -> None:
-    options = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix == ".jpg" else []
-    done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    try:
-        if not done:
-            raise OSError(0, "the picture can't be encoded")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        cause = f"can't be written ({error.strerror})"
-        raise DataError(f"{path}: {cause}; choose another run_dir or make room") from error
 
 
 def _print_table(console: "Console", rows: list[tuple[str, Result]]) -> None:

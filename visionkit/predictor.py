@@ -62,6 +62,7 @@ class Predictor:
             DataError: there is no picture, or one can't be read (:meth:`stream` can go on without).
             TypeError: ``source`` is of another kind, or there is no such option.
             ValueError: an option is out of its range.
+            ConfigError: the model can't follow an option.
         """
         results = self.stream(source, batch_size=batch_size, **options)
         return [result for _, _, result in results]
@@ -93,6 +94,7 @@ class Predictor:
             raise ValueError(f"confidence and iou lie in 0..1, got {given}")
         if chosen.max_detections < 1 or batch_size < 1:
             raise ValueError("max_detections and batch_size are 1 or more")
+        self.model.head.check_options(chosen)
         return self._stream(find(source), chosen, batch_size, errors)
 
     def _stream(

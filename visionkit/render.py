@@ -16,6 +16,7 @@ _SHIFT = 4  # boxes are drawn to a sixteenth of a pixel
 _PAPER = (24, 24, 27)
 _TITLE_INK = (236, 236, 236)
 _CAPTION_INK = _TITLE_INK
+_LEGIBLE = 160  # pixels across that a caption needs
 _RIGHT, _WRONG = (120, 220, 130), (255, 110, 100)
 
 
@@ -58,7 +59,12 @@ def _classes(result: Classification, scores: bool) -> str:
 
 
 def _captioned(image: Image, lines: Sequence[tuple[str, Colour]]) -> Image:
-    """Put lines of text below a picture, each in its colour, shortened to its width."""
+    """Put lines of text below a picture, each in its colour, shortened to its width.
+
+    A picture too small for words is enlarged by a whole factor.
+    """
+    factor = -(-_LEGIBLE // image.shape[1])
+    image = np.repeat(np.repeat(image, factor, 0), factor, 1)
     width = image.shape[1]
     size = round(min(max(11, width / 18), 28))
     step = round(size * 1.5)

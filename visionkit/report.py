@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from visionkit.geometry import Image
+
 _LAST = ("loss", "images", "seconds")
 
 
@@ -24,13 +26,18 @@ def replacing(path: Path) -> Iterator[TextIO]:
     Raises:
         DataError: the disk is full or the folder can't be written; the old file is untouched.
     """
+    with _beside(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
         os.replace(temporary, path)
     except OSError as error:
         cause = f"can't be written ({error.strerror})"
@@ -38,6 +45,29 @@ def replacing(path: Path) -> Iterator[TextIO]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def write_picture(path: Path, image: "Image", quality: int = 90) -> None:
+    """Write a picture so that the file is either the old one or the whole new one.
+
+    Args:
+        path: with the suffix of its format.
+        image: [H, W, 3] uint8 RGB.
+        quality: of a JPEG, 0..100; its colours have full resolution.
+
+    Raises:
+        DataError: the disk is full or the folder can't be written.
+    """
+    import cv2
+
+    full = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+    how = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, full]
+    options = how if path.suffix.lower() in (".jpg", ".jpeg") else []
+    done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    with _beside(path) as temporary:
+        if not done:
+            raise OSError(0, "the picture can't be encoded")
+        temporary.write_bytes(data.tobytes())
 
 
 def write_json(path: Path, data: Any, indent: int | None = None) -> None:

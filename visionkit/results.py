@@ -148,11 +148,11 @@ class Classification:
         return ", ".join(f"{name} {score:.2f}" for name, score in shown) or "nothing found"
 
     def to_dict(self) -> dict[str, object]:
-        """Return ``labels``, ``names`` and ``scores`` of what is shown, and all probabilities."""
+        """Return ``labels``, ``names`` and ``scores`` of what is shown, and the ``top`` five."""
         labels = self.labels
         return {
             "labels": labels,
             "names": [self._name(i) for i in labels],
             "scores": [float(self.probabilities[i]) for i in labels],
-            "probabilities": self.probabilities.tolist(),
+            "top": dict(self.top()),
         }

@@ -2,10 +2,8 @@
 
 import logging
 import os
-import re
 import signal
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +24,10 @@ from visionkit.config import check
 from visionkit.data.datamodule import DataModule
 from visionkit.errors import ConfigError
 from visionkit.heads.base import PredictOptions
+from visionkit.lightning_says import quieten, refusal
 from visionkit.metrics.base import Evaluator
 from visionkit.models.model import Model, build_model
 from visionkit.resume import bring_best, check_resume, find_resume, keep_logs
-from visionkit.targets import first_line
 from visionkit.tasks.base import Task
 from visionkit.tasks.optim import parameter_groups
 from visionkit.tasks.scoring import calibrate, score
@@ -46,7 +44,7 @@ class Run:
         self.start = time.perf_counter()
         self.plain: dict[str, Any] = plain(cfg)
         self.allow = list(self.plain["allow"])
-        _quieten()
+        quieten()
         lightning.seed_everything(self.plain["seed"], verbose=False)
         self.resume = find_resume(self.plain)
         if self.resume is not None and self.plain["resume"] == "auto":
@@ -87,6 +85,11 @@ class Run:
         if weights != "none":
             checkpoint.start_from(model, weights)
         model.head.check(self.info)
+        if model.head.calibrates and "val" not in self.data.splits:
+            raise ConfigError(
+                "head.calibrate: the set has no val split to fit the confidence to; add one or set "
+                "it false"
+            )
         model.head.prepare(self.info)
         options = self.plain["predict"]
         # evaluation looks at every score
@@ -95,6 +98,7 @@ class Run:
             max_detections=options["max_detections"],
             flip=options["flip"],
         )
+        model.head.check_options(model.head.options)
         return model
 
     def _build_task(self) -> SupervisedTask:
@@ -193,7 +197,7 @@ class Run:
         except KeyboardInterrupt:
             return False
         except (MisconfigurationException, RuntimeError, ValueError) as error:
-            line = _refusal(error, self.checkpoints.monitor)
+            line = refusal(error, self.checkpoints.monitor)
             if line is None:
                 raise
             raise ConfigError(line) from error
@@ -224,10 +228,13 @@ class Run:
             report.write_metrics(self.folder, metrics)
             return metrics
         device = self.trainer.strategy.root_device
-        if self.model.head.calibrates and "val" in self.data.splits:
+        # a last.ckpt goes on training, so it stays as it is
+        if self.model.head.calibrates and source == self.checkpoints.best_path:
             calibrate(self.model, self.data.eval_dataloader("val"), device)
             if self.trainer.is_global_zero:
                 checkpoint.replace_model(source, self.model)
+                if split == "val":
+                    self.console.print("its confidence was fitted to the val split, too")
         evaluator = self._evaluator(split)
         batches = self.data.eval_dataloader(split)
         metrics = score(self.model, batches, evaluator, device)
@@ -270,42 +277,3 @@ def run(cfg: DictConfig) -> dict[str, float]:
         job.console.print(f"stopped; go on with resume={last}", highlight=False)
         raise KeyboardInterrupt
     return metrics
-
-
-def _refusal(error: Exception, monitor: str) -> str | None:
-    """What Lightning and its callbacks only find out while they run, None if it is a bug."""
-    unknown = re.match(r"Early stopping conditioned on metric `(.+?)`", str(error))
-    if unknown:
-        return (
-            f"callbacks: early stopping watches {unknown[1]!r}, which isn't measured; set its "
-            f"monitor to another, such as {monitor!r}"
-        )
-    if re.search("gloo|NCCL", str(error)) and "peer" in str(error):
-        return "trainer.devices: another process of this run failed; mend what it says"
-    if isinstance(error, MisconfigurationException) or _of_lightning(error):
-        return f"trainer: {first_line(error)}"
-    return None
-
-
-def _of_lightning(error: Exception) -> bool:
-    """Whether Lightning itself refused a value, such as a ``val_check_interval`` out of range."""
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    module = last.tb_frame.f_globals.get("__name__", "") if last is not None else ""
-    return isinstance(error, ValueError) and str(module).startswith("lightning.")
-
-
-def _quieten() -> None:
-    """Leave out what Lightning says that tells a person nothing."""
-    torch.set_float32_matmul_precision("high")
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",
-        ".*number of training batches.*smaller than the logging interval.*",
-        ".*lr_scheduler.step.*before.*optimizer.step.*",
-        ".*isinstance.treespec, LeafSpec.*",
-        ".*directory.*exists and is not empty.*",
-        ".*your dataloader is not resumable.*",  # the sampler resumes
-    ):
-        warnings.filterwarnings("ignore", message)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from visionkit.geometry import Image, read_image
 from visionkit.render import compare, contact_sheet
+from visionkit.report import write_picture
 from visionkit.sample import ImageMeta
 from visionkit.tasks.supervised import SupervisedTask
 
@@ -71,10 +72,7 @@ class Samples(lightning.Callback):
         """Write the sheet."""
         if not self._panels or trainer.sanity_checking:
             return
-        folder = Path(trainer.default_root_dir) / "samples"
-        folder.mkdir(parents=True, exist_ok=True)
+        file = f"epoch_{trainer.current_epoch + 1:03d}.jpg"
         sheet = contact_sheet(self._panels)
-        file = folder / f"epoch_{trainer.current_epoch + 1:03d}.jpg"
-        quality = [cv2.IMWRITE_JPEG_QUALITY, 85]
-        cv2.imwrite(str(file), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), quality)
+        write_picture(Path(trainer.default_root_dir) / "samples" / file, sheet, quality=85)
         self._panels = []

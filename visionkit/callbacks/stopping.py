@@ -6,6 +6,7 @@ import lightning
 from lightning.pytorch.callbacks import EarlyStopping
 
 from visionkit.argtypes import Amount, Positive
+from visionkit.errors import ConfigError
 
 
 class StopEarly(EarlyStopping):
@@ -17,18 +18,32 @@ class StopEarly(EarlyStopping):
     """
 
     def __init__(self, patience: Positive = 20, min_delta: Amount = 0.0) -> None:
-        super().__init__(monitor="loss", mode="min", patience=patience, min_delta=min_delta)
         self._least = min_delta
+        self._watch("loss", "min", patience)
+
+    def _watch(self, monitor: str, mode: str, patience: int) -> None:
+        # looked at right after validation, before last.ckpt is written
+        super().__init__(
+            monitor=monitor,
+            mode=mode,
+            patience=patience,
+            min_delta=self._least,
+            check_on_train_epoch_end=False,
+        )
 
     def setup(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
     ) -> None:
-        """Ask the task what to watch."""
-        monitor, mode = _watched(pl_module)
-        super().__init__(monitor=monitor, mode=mode, patience=self.patience, min_delta=self._least)
+        """Ask the task what to watch.
+
+        Raises:
+            ConfigError: there is no validation.
+        """
+        scorer: Any = pl_module.scorer
+        if scorer.evaluator is None:
+            raise ConfigError(
+                "callbacks: early stopping needs a val split, which this set lacks; add one or "
+                "choose callbacks=default"
+            )
+        self._watch(*scorer.monitor, self.patience)
         super().setup(trainer, pl_module, stage)
-
-
-def _watched(module: Any) -> tuple[str, str]:
-    monitor, mode = module.scorer.monitor
-    return monitor, mode

@@ -19,9 +19,6 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
 }
 """What people call the files and folders of a split."""
 
-PARTS: Mapping[str, float] = {"val": 0.1, "test": 0.1}
-"""What becomes of a set without splits; the rest is for training."""
-
 
 @dataclass(frozen=True)
 class Listing:
@@ -40,6 +37,11 @@ class Listing:
     files: Sequence[str]
     rows: Sequence[tuple[str, ...]]
     warnings: tuple[str, ...] = ()
+
+
+def parts(validation: float) -> dict[str, float]:
+    """What a set without splits holds back; the rest is for training."""
+    return {"val": validation, "test": 0.1} if validation else {"test": 0.1}
 
 
 def make_class_index(

@@ -71,6 +71,11 @@ class DataModule(lightning.LightningDataModule):
         super().__init__()
         self.layout, self.root = layout, Path(root).expanduser()
         self.canvas = canvas_of(image_size)
+        if multiscale and min(self.canvas) < 64:
+            raise ConfigError(
+                f"data.multiscale: a canvas of {min(self.canvas)} pixels can't vary by 32; "
+                "leave it 0 or choose a data.image_size from 64"
+            )
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.cache, self.multiscale, self.sampling = cache, multiscale, sampling
@@ -202,7 +207,9 @@ class DataModule(lightning.LightningDataModule):
         trainer = self.trainer
         if trainer is None or not trainer.training or self.augment is None:
             return batch
-        rng = np.random.default_rng((self.seed, trainer.fit_loop.total_batch_idx + 1, rank()))
+        # counted within the epoch: a step that an interrupt undid is done again alike
+        batch_idx = trainer.fit_loop.batch_idx + 1
+        rng = np.random.default_rng((self.seed, trainer.current_epoch, batch_idx, rank()))
         return self.augment.mix(batch, rng)
 
 

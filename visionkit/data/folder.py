@@ -11,10 +11,11 @@ Layouts that are found, for ``split`` in train, val (also valid, validation), te
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
-from visionkit.argtypes import Part
+from visionkit.argtypes import Range
 from visionkit.data.class_index import ClassIndex
-from visionkit.data.class_listing import PARTS, SPELLINGS, Listing, make_class_index
+from visionkit.data.class_listing import SPELLINGS, Listing, make_class_index, parts
 from visionkit.data.label_table import Columns
 from visionkit.data.layout import SPLITS, check_root, listed, names_in
 from visionkit.data.table_folder import find_tables, read_tables
@@ -32,13 +33,13 @@ def read_folder(
     file_column: str | None = None,
     label_column: str | None = None,
     multi_label: bool | None = None,
-    validation: Part = 0.1,
+    validation: Annotated[float, Range(0, 0.9)] = 0.1,
 ) -> ClassIndex | None:
     """Read one split of a set of pictures with classes.
 
-    A set without splits is split 80/10/10, and one without ``val`` gives ``validation`` of its
-    training pictures to it, class by class in the order of a hash of the relative path: the same
-    on every machine. ``warnings`` says so. Folders of classes are sorted by name.
+    A set without ``val`` gives it ``validation`` of its training pictures, and one without any
+    splits a tenth to ``test``, too: class by class in the order of a hash of the relative path, the
+    same on every machine. ``warnings`` says so. Folders of classes are sorted by name.
 
     Args:
         root: the set's folder.
@@ -67,7 +68,7 @@ def read_folder(
     places = {s: place for s, place in _split_folders(root).items() if _folders_in(place)}
     if places:
         return _from_splits(split, places, validation)
-    return _from_one(root, split)
+    return _from_one(root, split, validation)
 
 
 def _from_splits(split: str, places: Mapping[str, Path], validation: float) -> ClassIndex | None:
@@ -90,7 +91,7 @@ def _from_splits(split: str, places: Mapping[str, Path], validation: float) -> C
     return make_class_index(_walk(places[source], classes), classes, True, split, held)
 
 
-def _from_one(root: Path, split: str) -> ClassIndex | None:
+def _from_one(root: Path, split: str, validation: float) -> ClassIndex | None:
     """Read ``<class>/**``."""
     classes = [name for name in _folders_in(root) if _has_pictures(root / name)]
     flat = [c for c in classes if c.lower() in (*SPELLINGS["val"], *SPELLINGS["test"])]
@@ -104,7 +105,7 @@ def _from_one(root: Path, split: str) -> ClassIndex | None:
             f"table ({split}.csv, labels.csv) is there; set data.root to the folder that holds "
             f"them, or name a table with data.layout.table={tables[0] if tables else 'NAME.csv'}"
         )
-    return make_class_index(_walk(root, classes), classes, True, split, PARTS)
+    return make_class_index(_walk(root, classes), classes, True, split, parts(validation))
 
 
 def _walk(place: Path, classes: Sequence[str]) -> Listing:

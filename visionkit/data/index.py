@@ -172,7 +172,8 @@ class DetectionIndex:
         owner = np.repeat(np.arange(len(self)), np.diff(self.first))
         # a picture without boxes is drawn as often as one of the commonest class
         weights = np.full(len(self), rarity.min() if len(rarity) else 1.0)
-        np.maximum.at(weights, owner, rarity[self.labels])
+        real = ~self.crowd
+        np.maximum.at(weights, owner[real], rarity[self.labels[real]])
         return weights
 
     def untrainable(self) -> str | None:

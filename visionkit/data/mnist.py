@@ -69,17 +69,19 @@ def _read(
 ) -> ClassIndex | None:
     if split not in _FILES or (split == "val" and not validation):
         return None
-    if download and not _folder(root, name):
+    stem = _FILES[split]
+    if download and not _folder(root, name, stem):
         fetch(name, name, root)
     check_root(root)
-    folder = _folder(root, name)
+    folder = _folder(root, name, stem)
     if folder is None:
+        mend = f"delete {root / name}, which was in the way of the download"
+        if not download:
+            mend = "set data.root to the folder that holds them, or data.layout.download=true"
         raise DataError(
-            f"{root}: no {name}: neither train-images-idx3-ubyte nor train-images-idx3-ubyte.gz is "
-            f"there or in {name}/raw; set data.root to the folder that holds them, or let "
-            "data.layout.download=true fetch them"
+            f"{root}: no {name}: neither {stem}-images-idx3-ubyte nor {stem}-images-idx3-ubyte.gz "
+            f"is there or in {name}/raw; {mend}"
         )
-    stem = _FILES[split]
     images = _idx(folder, f"{stem}-images-idx3-ubyte", 3)
     labels = _idx(folder, f"{stem}-labels-idx1-ubyte", 1)
     return split_off(images, labels, split, validation, classes, str(folder))
@@ -134,11 +136,11 @@ def split_off(
     )
 
 
-def _folder(root: Path, name: str) -> Path | None:
-    """The folder with the training pictures."""
+def _folder(root: Path, name: str, stem: str) -> Path | None:
+    """The folder with the pictures of a file."""
     for folder in (root / name / "raw", root / "raw", root / name, root):
         names = names_in(folder)
-        if {"train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"} & names:
+        if {f"{stem}-images-idx3-ubyte", f"{stem}-images-idx3-ubyte.gz"} & names:
             return folder
     return None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visionkit.data.class_index import ClassIndex
-from visionkit.data.class_listing import PARTS, SPELLINGS, Listing, make_class_index
+from visionkit.data.class_listing import SPELLINGS, Listing, make_class_index, parts
 from visionkit.data.label_table import (
     Columns,
     Pictures,
@@ -99,7 +99,7 @@ def read_tables(
     held: Mapping[str, float] = {}
     source = split
     if "" in chosen:
-        source, held = "", PARTS
+        source, held = "", parts(validation)
     elif "val" not in chosen and validation and split in ("train", "val"):
         source, held = "train", {"val": validation}
     if source not in chosen:

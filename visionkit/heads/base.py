@@ -45,10 +45,12 @@ class Head(nn.Module, ABC):
         used: the maps it has chosen; all, unless a subclass says otherwise.
         options: what :meth:`predict` keeps.
         learns: the kind of labels that :meth:`loss` takes, see :class:`DataInfo`.
+        averages: whether :meth:`average` works.
         calibrates: whether :meth:`calibrate` is to be called after training.
     """
 
     learns: ClassVar[str]
+    averages: ClassVar[bool] = False
     calibrates: bool = False
 
     def __init__(self, in_features: Sequence[FeatureSpec], num_classes: int) -> None:
@@ -93,14 +95,20 @@ class Head(nn.Module, ABC):
         """
 
     def average(self, raws: Sequence[Any]) -> Any:
-        """Return the mean of what was said of a picture and of its mirror images.
+        """Return the mean of what was said of a picture and of its mirror images."""
+        raise TypeError(f"{type(self).__name__} doesn't average")
+
+    def check_options(self, options: PredictOptions) -> None:
+        """Refuse options that this head can't follow.
 
         Raises:
-            ConfigError: this head's results have a place in the picture.
+            ConfigError: as it says.
         """
-        raise ConfigError(
-            f"predict.flip: {type(self).__name__} can't average mirrored pictures; leave it false"
-        )
+        if options.flip and not self.averages:
+            raise ConfigError(
+                f"predict.flip: {type(self).__name__} can't average mirrored pictures, its results "
+                "have a place in the picture; leave it false"
+            )
 
     def calibrate(self, raws: Sequence[Any], batches: Sequence[Batch]) -> None:
         """Fit the confidence of results to a validation split, after training.

@@ -102,6 +102,7 @@ class ClassificationHead(Head):
     """
 
     learns = "classes"
+    averages = True
 
     def __init__(
         self,
@@ -191,10 +192,10 @@ class ClassificationHead(Head):
                 "head.activation: pictures of this set may have several classes; "
                 "choose head.activation=sigmoid"
             )
-        if self.exclusive and self.num_classes == 1:
+        if info.exclusive and self.num_classes == 1:
             raise ConfigError(
-                f"head.activation: a single class ({info.classes[0]}) always has the probability 1 "
-                "of a softmax; add a class of other pictures or choose head.activation=sigmoid"
+                f"data: there is a single class ({info.classes[0]}), so every picture is of it; "
+                "add a class of other pictures"
             )
 
     def prepare(self, info: DataInfo) -> None:

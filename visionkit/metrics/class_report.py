@@ -13,7 +13,7 @@ from visionkit.geometry import Image
 from visionkit.metrics import plots, sheets
 from visionkit.metrics.sheets import Words
 from visionkit.metrics.verdicts import THRESHOLD, Claim, Mistake
-from visionkit.report import replacing
+from visionkit.report import replacing, write_picture
 
 if TYPE_CHECKING:
     from visionkit.metrics.classification import ClassificationEvaluator
@@ -81,7 +81,7 @@ def _write_mistakes(path: Path, evaluator: "ClassificationEvaluator", names: Seq
     ]
     which = f"the {len(tiles)} surest of {wrong}" if wrong > len(tiles) else f"all {wrong}"
     mistakes = f"{which} mistakes" if wrong > 1 else "the only mistake"
-    sheets.write_jpeg(path, sheets.sheet(tiles, f"{mistakes} in {len(positions)} pictures"))
+    write_picture(path, sheets.sheet(tiles, f"{mistakes} in {len(positions)} pictures"))
 
 
 def _read(evaluator: "ClassificationEvaluator", place: int) -> Image | None:

@@ -1,16 +1,12 @@
 """Sheets of pictures with captions. NumPy and OpenCV only."""
 
-import contextlib
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from visionkit.colours import Colour
-from visionkit.errors import DataError
 from visionkit.geometry import Image
 from visionkit.lettering import put_text, shorten, text_width
 from visionkit.render import contact_sheet
@@ -98,26 +94,3 @@ def sheet(tiles: Sequence[Image], title: str, columns: int = COLUMNS) -> Image:
     put_text(out, title, _SIZE // 2, round(1.4 * _LINE), _SIZE + 2, _INK)
     out[2 * _LINE :, : body.shape[1]] = body
     return out
-
-
-def write_jpeg(path: Path, image: Image) -> None:
-    """Write a picture so that the file is either the old one or the whole new one.
-
-    Raises:
-        DataError: the disk is full or the folder can't be written.
-    """
-    how = [
-        *(cv2.IMWRITE_JPEG_QUALITY, 90),
-        *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
-    ]
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), how)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data.tobytes())
-        os.replace(temporary, path)
-    except OSError as error:
-        cause = f"can't be written ({error.strerror})"
-        raise DataError(f"{path}: {cause}; make room or choose another folder") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()

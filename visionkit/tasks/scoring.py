@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -75,11 +75,14 @@ def exactly(model: Model, device: torch.device) -> Iterator[None]:
     model.eval().to(device)
     model.to(memory_format=torch.contiguous_format)
     precision = torch.get_float32_matmul_precision()
+    convolutions = torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.allow_tf32 = convolutions
 
 
 @torch.no_grad()
@@ -116,7 +119,7 @@ def calibrate(model: Model, batches: Iterable[Batch], device: torch.device) -> N
     with exactly(model, device):
         for batch in batches:
             raw = model.observe(batch.images.to(device, non_blocking=True))
-            seen.append((to_cpu(raw), replace(batch, images=batch.images[:, :0])))
+            seen.append((to_cpu(raw), batch.without_pixels()))
     seen = [pair for part in gather_objects(seen) for pair in part]
     model.to("cpu")
     model.head.calibrate([raw for raw, _ in seen], [batch for _, batch in seen])
@@ -124,9 +127,13 @@ def calibrate(model: Model, batches: Iterable[Batch], device: torch.device) -> N
 
 
 def to_cpu(raw: Any) -> Any:
-    """Copy a dataclass of tensors, nested ones included, to the CPU."""
+    """Copy the tensors in dataclasses, mappings and sequences to the CPU."""
     if isinstance(raw, torch.Tensor):
         return raw.cpu()
     if is_dataclass(raw) and not isinstance(raw, type):
         return replace(raw, **{f.name: to_cpu(getattr(raw, f.name)) for f in fields(raw)})
-    return raw
+    if isinstance(raw, Mapping):
+        return {k: to_cpu(v) for k, v in raw.items()}
+    if isinstance(raw, tuple) and hasattr(raw, "_fields"):
+        return type(raw)(*map(to_cpu, raw))
+    return type(raw)(map(to_cpu, raw)) if isinstance(raw, list | tuple) else raw
