@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from runs import assert_same, interrupted, states
 from tiny import tiny_classifier, tiny_config
 
 import visionkit
@@ -111,7 +112,29 @@ def test_what_does_not_fit_is_said(folders, squares, tmp_path):
     with pytest.raises(ConfigError, match=r"augment: .*augment=detection"):
         train.run(tiny_config(squares, tmp_path, "augment=classification"))
     with pytest.raises(ConfigError, match=r"predict.flip"):
-        train.run(tiny_config(squares, tmp_path, "predict.flip=true"))
+        train.Run(tiny_config(squares, tmp_path, "predict.flip=true"))
+    with pytest.raises(ConfigError, match=r"head.calibrate: the set has no val split"):
+        words = ["head.calibrate=true", "data.layout.validation=0"]
+        train.Run(tiny_classifier(folders / "train", tmp_path, *words))
+    with pytest.raises(ConfigError, match=r"callbacks: early stopping needs a val split"):
+        words = ["callbacks=early_stopping", "data.layout.validation=0"]
+        train.run(tiny_classifier(folders / "train", tmp_path, *words))
+
+
+@pytest.mark.parametrize("where", [{"batches": 4}, {"before": 4}, {"within": 4}])
+def test_resume_with_chance_in_network_and_mixing(folders, tmp_path, where):
+    """Interrupted between steps, or in the middle of one, whose start must leave no trace."""
+    words = ["head.dropout=0.3", "augment.mixup=0.5", "augment.cutmix=0.5", "seed=3"]
+    train.run(tiny_classifier(folders, tmp_path / "whole", *words))
+    interrupted(tiny_classifier(folders, tmp_path / "two", *words), **where)
+    train.run(tiny_classifier(folders, tmp_path / "two", *words, "resume=auto"))
+    assert_same(states(tmp_path / "two"), states(tmp_path / "whole"))
+
+
+def test_an_interrupted_run_keeps_its_last_checkpoint_uncalibrated(folders, tmp_path):
+    interrupted(tiny_classifier(folders, tmp_path, "head.calibrate=true"), batches=1)
+    content = checkpoint.read(tmp_path / "checkpoints" / "last.ckpt")
+    assert checkpoint.model_state(content)["head.temperature"] == 1
 
 
 @pytest.mark.parametrize("task", ["classification", "detection"])

@@ -2,13 +2,10 @@
 
 import json
 import math
-import signal
-from pathlib import Path
 
-import lightning
 import pytest
 import torch
-from omegaconf import open_dict
+from runs import assert_same, interrupted, states
 from tiny import make_coco, tiny_config
 
 from visionkit import checkpoint, evaluate, train
@@ -16,51 +13,11 @@ from visionkit.compose import compose
 from visionkit.errors import CheckpointError
 
 
-class StopAt(lightning.Callback):
-    """Presses Ctrl-C after so many batches, or in the validation of an epoch."""
-
-    def __init__(self, batches: int = -1, validation: int = -1, before: int = -1) -> None:
-        self.batches, self.validation, self.before = batches, validation, before
-
-    def on_train_batch_start(self, trainer, *args):
-        if trainer.global_step == self.before:
-            raise KeyboardInterrupt
-
-    def on_train_batch_end(self, trainer, *args):
-        if trainer.global_step == self.batches:
-            raise KeyboardInterrupt
-
-    def on_validation_batch_end(self, trainer, *args):
-        if trainer.current_epoch == self.validation:
-            raise KeyboardInterrupt
-
-
 @pytest.fixture(scope="module")
 def finished(squares, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     metrics = train.run(tiny_config(squares, folder, "trainer.max_epochs=3", "seed=1"))
     return folder, metrics
-
-
-def interrupted(cfg, **where):
-    """Run until the simulated Ctrl-C."""
-    with open_dict(cfg):
-        cfg.allow = ["test_train"]
-        cfg.callbacks.stop = {"_target_": "test_train.StopAt", **where}
-    with pytest.raises(KeyboardInterrupt):
-        train.run(cfg)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def states(folder: Path) -> tuple[dict, dict]:
-    content = checkpoint.read(folder / "checkpoints" / "last.ckpt")
-    return content["state_dict"], content["ema"]["model"]
-
-
-def assert_same(a: tuple[dict, dict], b: tuple[dict, dict]) -> None:
-    for one, other in zip(a, b, strict=True):
-        assert one.keys() == other.keys()
-        assert [k for k in one if not torch.equal(one[k], other[k])] == []
 
 
 def test_a_run_writes_all_it_should(finished):

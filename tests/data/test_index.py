@@ -151,3 +151,18 @@ def test_upright_size_of_no_picture(tmp_path: Path) -> None:
     for name in ("text.jpg", "missing.jpg", "."):
         with pytest.raises(DataError, match="take it out of the set"):
             upright_size(tmp_path / name)
+
+
+def test_balanced_draws_look_past_crowds():
+    index = make_index(
+        files=["a.png", "b.png", "c.png"],
+        sizes=np.zeros((3, 2)),
+        owner=[0, 0, 1, 1],
+        boxes=np.ones((4, 4)),
+        labels=[0, 0, 0, 1],
+        crowd=[False, False, False, True],
+        classes=("common", "crowds"),
+        category_ids=(1, 2),
+    )
+    assert index.counts().tolist() == [3, 0]
+    assert index.weights().tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3])

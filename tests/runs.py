@@ -1,0 +1,58 @@
+"""Runs that are interrupted, and what they leave."""
+
+import signal
+from pathlib import Path
+
+import lightning
+import pytest
+import torch
+from omegaconf import open_dict
+
+from visionkit import checkpoint, train
+
+
+class StopAt(lightning.Callback):
+    """Presses Ctrl-C after, before or within so many batches, or in an epoch's validation."""
+
+    def __init__(
+        self, batches: int = -1, validation: int = -1, before: int = -1, within: int = -1
+    ) -> None:
+        self.batches, self.validation = batches, validation
+        self.before, self.within = before, within
+
+    def on_train_batch_start(self, trainer, *args):
+        if trainer.global_step == self.before:
+            raise KeyboardInterrupt
+
+    def on_before_backward(self, trainer, *args):
+        if trainer.global_step == self.within:
+            raise KeyboardInterrupt
+
+    def on_train_batch_end(self, trainer, *args):
+        if trainer.global_step == self.batches:
+            raise KeyboardInterrupt
+
+    def on_validation_batch_end(self, trainer, *args):
+        if trainer.current_epoch == self.validation:
+            raise KeyboardInterrupt
+
+
+def interrupted(cfg, **where):
+    """Run until the simulated Ctrl-C."""
+    with open_dict(cfg):
+        cfg.allow = ["runs"]
+        cfg.callbacks.stop = {"_target_": "runs.StopAt", **where}
+    with pytest.raises(KeyboardInterrupt):
+        train.run(cfg)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def states(folder: Path) -> tuple[dict, dict]:
+    content = checkpoint.read(folder / "checkpoints" / "last.ckpt")
+    return content["state_dict"], content["ema"]["model"]
+
+
+def assert_same(a: tuple[dict, dict], b: tuple[dict, dict]) -> None:
+    for one, other in zip(a, b, strict=True):
+        assert one.keys() == other.keys()
+        assert [k for k in one if not torch.equal(one[k], other[k])] == []
