@@ -174,3 +174,12 @@ def test_a_run_starts_from_another_checkpoint(squares, tmp_path, finished):
 def test_a_compiled_run(squares, tmp_path):
     words = ["model.compile=true", "trainer.max_epochs=1"]
     assert math.isfinite(train.run(tiny_config(squares, tmp_path, *words))["loss"])
+
+
+def test_the_last_epoch_is_validated_whatever_the_interval(squares, tmp_path):
+    words = ["trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2", "logger=csv"]
+    train.run(tiny_config(squares, tmp_path, *words))
+    written = sorted(p.name for p in (tmp_path / "samples").iterdir())
+    assert written == ["epoch_002.jpg", "epoch_003.jpg"]
+    last = checkpoint.read(tmp_path / "checkpoints" / "last.ckpt")
+    assert last["callbacks"]["Checkpoints"]["best_epoch"] in (1, 2)

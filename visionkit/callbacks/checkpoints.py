@@ -45,6 +45,13 @@ class Checkpoints(lightning.Callback):
             return self.best_path
         return self.last_path if self._last_step >= 0 else None
 
+    def on_train_epoch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """See to it that the last epoch is validated, whatever ``check_val_every_n_epoch`` says."""
+        if trainer.check_val_every_n_epoch and trainer.current_epoch + 1 == trainer.max_epochs:
+            trainer.check_val_every_n_epoch = 1
+
     def on_validation_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
