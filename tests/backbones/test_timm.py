@@ -84,3 +84,19 @@ def test_real_weights_of_timm_load_whole(shared_data):
         ours = list(backbone(images).values())
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_the_final_map_is_what_the_network_pools():
+    torch.manual_seed(0)
+    backbone = TimmBackbone("mobilenetv2_050", final=True).eval()
+    plain = TimmBackbone("mobilenetv2_050").eval()
+    assert [f.stride for f in backbone.features] == [f.stride for f in plain.features]
+    assert backbone.features[-1].channels > plain.features[-1].channels
+    net = timm.create_model("mobilenetv2_050").eval()
+    backbone.net.load_state_dict(net.state_dict(), strict=False)
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        last = backbone(images)[backbone.features[-1].name]
+        assert torch.equal(last, net.forward_features(images))
+    with pytest.raises(ConfigError, match=r"backbone.final"):
+        TimmBackbone("vit_tiny_patch16_224", final=True)

@@ -35,6 +35,8 @@ class TimmBackbone(Backbone):
         layer_decay: factor of the learning rate from each map to the one before it.
         drop_path: timm's ``drop_path_rate`` (stochastic depth, Huang et al. 2016), for networks
             that have it; null leaves the network's own.
+        final: let the last map be what the network pools for its classes, such as the 1280
+            channels of an EfficientNet's last convolution; detectors do without.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class TimmBackbone(Backbone):
         lr_multiplier: Amount = 1.0,
         layer_decay: LayerDecay = 1.0,
         drop_path: DropPath | None = None,
+        final: bool = False,
     ) -> None:
         super().__init__(lr_multiplier, layer_decay)
         if not timm.is_model(name):
@@ -54,23 +57,40 @@ class TimmBackbone(Backbone):
                 f"{nearest(name, timm.list_models())}; timm.list_models() names them"
             )
         config: Any = timm.get_pretrained_cfg(name)
-        self._config = config
+        self._config, self.final = config, final
         fixed = bool(getattr(config, "fixed_input_size", False))
-        self.net: Any = _build(name, weights == "default", drop_path, config, any_size=fixed)
+        extra: dict[str, Any] = {"drop_path_rate": drop_path}
+        extra |= {"num_classes": 0, "global_pool": ""} if final else {"features_only": True}
+        self.net: Any = _build(name, weights == "default", extra, config, any_size=fixed)
+        if final and not hasattr(self.net, "forward_intermediates"):
+            raise ConfigError(
+                f"backbone.final: timm's {name} can't give its maps and what it pools at once; set "
+                "it false"
+            )
         if config is not None:
             self.mean, self.std = tuple(config.mean), tuple(config.std)
         if weights not in ("none", "default"):
             load_weights(self, weights)
         info: Any = self.net.feature_info
-        self._names = tuple(f"stride{r}" for r in info.reduction())
+        strides = [f["reduction"] for f in info] if final else info.reduction()
+        self._names = tuple(f"stride{r}" for r in strides)
         self.finish(self._names, frozen_stages, frozen_norm)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """See :class:`Backbone`."""
+        if self.final:
+            return self._with_final(images)
         maps = self.net(self.padded(images))
         if str(getattr(self.net, "output_fmt", "")).endswith("NHWC"):
             maps = [m.permute(0, 3, 1, 2) for m in maps]
         named = dict(zip(self._names, maps, strict=True))
+        return self.on_grid(named, images.shape[-2:])
+
+    def _with_final(self, images: Tensor) -> dict[str, Tensor]:
+        last, maps = self.net.forward_intermediates(self.padded(images))
+        if last.shape[-2:] != maps[-1].shape[-2:]:
+            raise ValueError("what it pools is no map of the last stride; set backbone.final=false")
+        named = dict(zip(self._names, [*maps[:-1], last], strict=True))
         return self.on_grid(named, images.shape[-2:])
 
     def published(self) -> str:
@@ -80,9 +100,7 @@ class TimmBackbone(Backbone):
         return "timm, downloaded" if _downloaded(self._config) else "timm"
 
 
-def _build(
-    name: str, pretrained: bool, drop_path: float | None, config: Any, any_size: bool
-) -> Any:
+def _build(name: str, pretrained: bool, extra: dict[str, Any], config: Any, any_size: bool) -> Any:
     if pretrained:
         log.info("fetching timm's weights of %s", name)
         # what it says of each of its many attempts
@@ -93,18 +111,18 @@ def _build(
                 get_session().head(constants.ENDPOINT, timeout=10)
         except Exception as error:  # of whatever library the hub's client is built on
             raise _offline(name, error) from error
-    extra: dict[str, Any] = {"drop_path_rate": drop_path}
-    if any_size:  # a transformer's embedding of places is interpolated to the picture's grid
-        extra |= {"dynamic_img_size": True, "dynamic_img_pad": True}
+    drop_path = extra["drop_path_rate"]
+    # a transformer's embedding of places is interpolated to the picture's grid
+    sizes: dict[str, Any] = {"dynamic_img_size": True, "dynamic_img_pad": True} if any_size else {}
     try:
-        return timm.create_model(name, features_only=True, pretrained=pretrained, **extra)
+        return timm.create_model(name, pretrained=pretrained, **extra, **sizes)
     except TypeError as error:
         if any_size:
-            return _build(name, pretrained, drop_path, config, any_size=False)
+            return _build(name, pretrained, extra, config, any_size=False)
         if drop_path is None or "drop_path_rate" not in str(error):
             raise
         if drop_path == 0:
-            return _build(name, pretrained, None, config, any_size)
+            return _build(name, pretrained, extra | {"drop_path_rate": None}, config, any_size)
         raise ConfigError(
             f"backbone.drop_path: timm's {name} has no stochastic depth; leave it null, or choose "
             "another network"
