@@ -28,7 +28,9 @@ class FindsBright(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.head = SimpleNamespace(options=PredictOptions())
+        self.head = SimpleNamespace(
+            options=PredictOptions(), check_options=lambda options: None
+        )
         self.seen: list[PredictOptions] = []
         self.sizes: list[int] = []
 

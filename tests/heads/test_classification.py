@@ -221,7 +221,7 @@ def test_prepare_sets_the_class_weights():
 def test_data_that_the_activation_cannot_tell_are_refused():
     with pytest.raises(ConfigError, match=r"^head\.activation: .*head\.activation=sigmoid$"):
         make_head().check(info(exclusive=False))
-    with pytest.raises(ConfigError, match=r"^head\.activation: a single class \(ant\)"):
+    with pytest.raises(ConfigError, match=r"^data: there is a single class \(ant\)"):
         make_head(1).check(info((5,)))
     with pytest.raises(ConfigError, match=r"^data: this set is labelled with boxes"):
         make_head().check(replace(info(), kind="boxes"))

@@ -29,15 +29,18 @@ def dependencies(network: nn.Module, names: Sequence[str]) -> list[set[int]]:
     parameters = [p for p in network.parameters() if p.requires_grad]
     if not parameters:
         return [set() for _ in names]
+    found = []
     with torch.enable_grad():
         maps = empty_run(network, CANVAS)
-    found = []
-    for name in names:
-        gradients: Sequence[Tensor | None] = ()
-        if maps[name].requires_grad:
-            total = maps[name].float().square().sum()
-            gradients = torch.autograd.grad(total, parameters, retain_graph=True, allow_unused=True)
-        found.append({id(p) for p, g in zip(parameters, gradients, strict=False) if g is not None})
+        for name in names:
+            gradients: Sequence[Tensor | None] = ()
+            if maps[name].requires_grad:
+                total = maps[name].float().square().sum()
+                gradients = torch.autograd.grad(
+                    total, parameters, retain_graph=True, allow_unused=True
+                )
+            pairs = zip(parameters, gradients, strict=False)
+            found.append({id(p) for p, g in pairs if g is not None})
     return found
 
 

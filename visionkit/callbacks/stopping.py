@@ -45,5 +45,6 @@ class StopEarly(EarlyStopping):
                 "callbacks: early stopping needs a val split, which this set lacks; add one or "
                 "choose callbacks=default"
             )
-        self._watch(*scorer.monitor, self.patience)
+        monitor, mode = scorer.monitor
+        self._watch(monitor, mode, self.patience)
         super().setup(trainer, pl_module, stage)
