@@ -28,9 +28,7 @@ class FindsBright(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.head = SimpleNamespace(
-            options=PredictOptions(), check_options=lambda options: None
-        )
+        self.head = SimpleNamespace(options=PredictOptions(), check_options=lambda options: None)
         self.seen: list[PredictOptions] = []
         self.sizes: list[int] = []
 

@@ -102,6 +102,13 @@ def test_a_set_without_splits(tmp_path):
     ]
 
 
+def test_a_set_without_splits_and_without_validation(tmp_path):
+    root = folders(tmp_path, **{".": {"dog": 20, "cat": 20}})
+    train, test = (read_folder(root, split, validation=0) for split in ("train", "test"))
+    assert (len(train), len(test)) == (36, 4)
+    assert read_folder(root, "val", validation=0) is None
+
+
 def test_a_class_called_train(tmp_path):
     root = folders(tmp_path, x={"boat": 5, "train": 5}) / "x"
     assert read_folder(root, "train").classes == ("boat", "train")

@@ -63,6 +63,8 @@ def make_class_index(
     Returns:
         The index, or None where its part comes to no picture.
     """
+    if any(held.values()) and split not in ("train", *held):
+        return None
     files, rows, warnings = listing.files, listing.rows, list(listing.warnings)
     ids = np.arange(len(files))
     if any(held.values()):
