@@ -127,7 +127,7 @@ def _build(name: str, pretrained: bool, extra: dict[str, Any], config: Any, any_
             f"backbone.drop_path: timm's {name} has no stochastic depth; leave it null, or choose "
             "another network"
         ) from error
-    except (RuntimeError, AttributeError, NotImplementedError) as error:
+    except (RuntimeError, AttributeError) as error:
         if pretrained and not isinstance(error, AttributeError):
             raise _offline(name, error) from error
         raise ConfigError(

@@ -106,7 +106,7 @@ class ClassificationAugment(Augment):
         letterbox = Letterbox((image.shape[0], image.shape[1]), canvas)
         if self.crops and not key.whole:
             image = _cut(image, self.crop, rng)
-        image = _resize(image, letterbox.resized)
+        image = letterbox.resize(image)
         if rng.random() < self.hflip:
             image = image[:, ::-1]
         if rng.random() < self.vflip:
@@ -188,14 +188,6 @@ def _cut(image: Image, area: tuple[float, float], rng: np.random.Generator) -> I
     y, x = round(top * height), round(left * width)
     rows, columns = max(1, round(h * height)), max(1, round(w * width))
     return image[min(y, height - 1) : y + rows, min(x, width - 1) : x + columns]
-
-
-def _resize(image: Image, size: tuple[int, int]) -> Image:
-    """Scale to (height, width), as :meth:`visionkit.geometry.Letterbox.resize` does."""
-    if image.shape[:2] == size:
-        return image
-    how = cv2.INTER_AREA if size[0] < image.shape[0] else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=how), np.uint8)
 
 
 def _erase(image: Image, rng: np.random.Generator) -> None:
