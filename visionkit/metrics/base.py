@@ -3,6 +3,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from visionkit.results import Result
 
@@ -41,3 +45,48 @@ class Evaluator(ABC):
     @abstractmethod
     def report(self, folder: Path) -> None:
         """Write predictions and plots of the last :meth:`compute` into ``folder``."""
+
+
+class Part(Protocol):
+    """What was seen of some pictures."""
+
+    @property
+    def image_ids(self) -> NDArray[np.int64]: ...  # noqa: D102
+
+
+class PartsEvaluator(Evaluator):
+    """Keeps what was seen in parts, and every picture of the split once.
+
+    Args:
+        image_ids: [N], those of the split.
+    """
+
+    def __init__(self, image_ids: NDArray[np.int64]) -> None:
+        self._position = {int(i): n for n, i in enumerate(image_ids.tolist())}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every result."""
+        self._parts: list[Any] = []
+        self._ids: set[int] = set()
+        self._worked_out: Any = None
+
+    def _add(self, part: Part) -> None:
+        for image_id in part.image_ids.tolist():
+            if image_id not in self._position:
+                raise ValueError(f"image {image_id} isn't in the split that is evaluated")
+            if image_id in self._ids:
+                raise ValueError(f"image {image_id} was given twice; each counts once")
+            self._ids.add(image_id)
+        self._parts.append(part)
+        self._worked_out = None
+
+    def merge(self, states: Sequence[object]) -> None:
+        """Replace what was seen by the union of the ranks' states.
+
+        Raises:
+            ValueError: two ranks saw the same image.
+        """
+        self.reset()
+        for state in states:
+            self._add(cast(Part, state))

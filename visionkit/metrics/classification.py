@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from visionkit.argtypes import Positive
 from visionkit.data.class_index import ClassIndex
-from visionkit.metrics.base import Evaluator
+from visionkit.metrics.base import PartsEvaluator
 from visionkit.metrics.verdicts import ManyClasses, OneClass, Verdicts
 from visionkit.results import Classification, Result
 
@@ -58,7 +58,7 @@ class ConfusedPair(NamedTuple):
     share: float
 
 
-class ClassificationEvaluator(Evaluator):
+class ClassificationEvaluator(PartsEvaluator):
     """Scores what is said of whole pictures, over the pictures it was given.
 
     Where pictures have one class each, the most probable class is said (of equals the lower one).
@@ -99,15 +99,8 @@ class ClassificationEvaluator(Evaluator):
         self.bins = bins
         if not index.exclusive:
             self.monitor = "macro_f1"
-        self._position = {int(i): n for n, i in enumerate(index.image_ids.tolist())}
         self.names = _unique(index.classes)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget every result."""
-        self._parts: list[Seen] = []
-        self._ids: set[int] = set()
-        self._verdicts: Verdicts | None = None
+        super().__init__(index.image_ids)
 
     def update(self, image_ids: Sequence[int], results: Sequence[Result]) -> None:
         """Take what is said of a few pictures.
@@ -136,29 +129,9 @@ class ClassificationEvaluator(Evaluator):
             raise ValueError(f"image {image_id}: probabilities must lie in 0..1")
         return row
 
-    def _add(self, part: Seen) -> None:
-        for image_id in part.image_ids.tolist():
-            if image_id not in self._position:
-                raise ValueError(f"image {image_id} isn't in the split that is evaluated")
-            if image_id in self._ids:
-                raise ValueError(f"image {image_id} was given twice; each counts once")
-            self._ids.add(image_id)
-        self._parts.append(part)
-        self._verdicts = None
-
     def state(self) -> Seen:
         """What this rank has seen."""
         return Seen.join(self._parts, len(self.names))
-
-    def merge(self, states: Sequence[object]) -> None:
-        """Replace what was seen by the union of the ranks' states.
-
-        Raises:
-            ValueError: two ranks saw the same image.
-        """
-        self.reset()
-        for state in states:
-            self._add(cast(Seen, state))
 
     def positions(self) -> NDArray[np.int64]:
         """Where the pictures seen stand in the index, [n], ascending."""
@@ -169,17 +142,18 @@ class ClassificationEvaluator(Evaluator):
 
     def verdicts(self) -> Verdicts:
         """What was said of each picture beside its truth, in the order of the index."""
-        if self._verdicts is None:
+        if self._worked_out is None:
             seen = self.state()
             positions = self._positions(seen)
             order = np.argsort(positions)
             said = seen.probabilities[order]
             truth = self.index.labels[positions[order]]
             if self.index.exclusive:
-                self._verdicts = OneClass(said, truth.astype(np.int64))
+                self._worked_out = OneClass(said, truth.astype(np.int64))
             else:
-                self._verdicts = ManyClasses(said, truth.astype(bool))
-        return self._verdicts
+                self._worked_out = ManyClasses(said, truth.astype(bool))
+        found: Verdicts = self._worked_out
+        return found
 
     def compute(self) -> dict[str, float]:
         """Return the figures that the class lists, and ``f1/<class>``."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visionkit.data.index import DetectionIndex
-from visionkit.metrics.base import Evaluator
+from visionkit.metrics.base import PartsEvaluator
 from visionkit.metrics.coco_curves import ENGINES, Array, Curves, Seen, default_engine
 from visionkit.metrics.confusion import confusion_matrix
 from visionkit.report import write_json
@@ -19,7 +19,7 @@ CONFUSION_IOU = 0.5
 _AREAS = ("all", "s", "m", "l")
 
 
-class CocoEvaluator(Evaluator):
+class CocoEvaluator(PartsEvaluator):
     """Box AP and AR as pycocotools computes them, over the pictures it was given.
 
     Pictures of the split that :meth:`update` never saw don't count: neither their truth nor a miss.
@@ -48,14 +48,7 @@ class CocoEvaluator(Evaluator):
         self.index = index
         self.max_detections = tuple(limits)
         self.engine = default_engine() if engine == "auto" else engine
-        self._position = {int(i): n for n, i in enumerate(index.image_ids.tolist())}
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget every result."""
-        self._parts: list[Seen] = []
-        self._ids: set[int] = set()
-        self._curves: Curves | None = None
+        super().__init__(index.image_ids)
 
     def update(self, image_ids: Sequence[int], results: Sequence[Result]) -> None:
         """Take the detections of a few images.
@@ -70,29 +63,9 @@ class CocoEvaluator(Evaluator):
         for image_id, result in zip(image_ids, results, strict=True):
             self._add(_seen(int(image_id), cast(Detections, result), len(self.index.classes)))
 
-    def _add(self, part: Seen) -> None:
-        for image_id in part.image_ids.tolist():
-            if image_id not in self._position:
-                raise ValueError(f"image {image_id} isn't in the split that is evaluated")
-            if image_id in self._ids:
-                raise ValueError(f"image {image_id} was given twice; each counts once")
-            self._ids.add(image_id)
-        self._parts.append(part)
-        self._curves = None
-
     def state(self) -> Seen:
         """What this rank has seen."""
         return Seen.join(self._parts)
-
-    def merge(self, states: Sequence[object]) -> None:
-        """Replace what was seen by the union of the ranks' states.
-
-        Raises:
-            ValueError: two ranks saw the same image.
-        """
-        self.reset()
-        for state in states:
-            self._add(cast(Seen, state))
 
     def compute(self) -> dict[str, float]:
         """Return pycocotools' figures in 0..1 (-1 where there is no truth), and ``AP/<class>``."""
@@ -122,9 +95,10 @@ class CocoEvaluator(Evaluator):
 
     def curves(self) -> Curves:
         """What the figures are means of."""
-        if self._curves is None:
-            self._curves = ENGINES[self.engine](self.index, self.state(), self.max_detections)
-        return self._curves
+        if self._worked_out is None:
+            self._worked_out = ENGINES[self.engine](self.index, self.state(), self.max_detections)
+        found: Curves = self._worked_out
+        return found
 
     def _ranks(self) -> list[int]:
         """Where each label stands among the sorted category ids."""
