@@ -101,3 +101,19 @@ def test_heavy_packages_load_only_when_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_figures_of_the_same_names_share_a_table():
+    metrics = {
+        "AP": 0.5,
+        "AP/a": 0.5,
+        "AP/b": 0.25,
+        "F1/a": 0.75,
+        "F1/b": -1.0,
+        "error/both": 0.125,
+    }
+    lines = [line.split() for line in printed(metrics).splitlines() if line.strip()]
+    assert ["class", "AP", "F1"] in lines
+    assert ["a", "0.500", "0.750"] in lines
+    assert ["b", "0.250", "-"] in lines
+    assert lines[-2:] == [["error"], ["both", "0.125"]]

@@ -110,7 +110,8 @@ def write_metrics(folder: Path, metrics: Mapping[str, float]) -> Path:
 def print_table(metrics: Mapping[str, float], console: "Console | None" = None) -> None:
     """Print the headline figures in a row, and those of the classes below, best first.
 
-    Many classes stand in several columns, as the screen has room. What is undefined shows as ``-``.
+    Many classes stand in several columns, as the screen has room. Figures ``kind/name`` of the same
+    names share a table, others have one of their own. What is undefined shows as ``-``.
     """
     from rich.console import Console
 
@@ -127,27 +128,41 @@ def print_table(metrics: Mapping[str, float], console: "Console | None" = None) 
             table.add_column(key, justify="right", no_wrap=True)
         table.add_row(*(_shown(k, head[k]) for k in keys[start : start + per_row]))
         console.print(table)
-    for kind in dict.fromkeys(k.partition("/")[0] for k in classes):
-        mine = {k.partition("/")[2]: v for k, v in classes.items() if k.partition("/")[0] == kind}
-        console.print()
-        console.print(_class_table(kind, mine, console.width))
+    groups: dict[str, dict[str, float]] = {}
+    for key, value in classes.items():
+        kind, _, name = key.partition("/")
+        groups.setdefault(kind, {})[name] = value
+    if not groups:
+        return
+    classes_of = next(iter(groups.values())).keys()
+    of_classes = {k: values for k, values in groups.items() if values.keys() == classes_of}
+    console.print()
+    console.print(_table_by_name("class", of_classes, console.width))
+    for kind, values in groups.items():
+        if kind not in of_classes:
+            console.print()
+            console.print(_table_by_name(kind, {"": values}, console.width))
 
 
-def _class_table(kind: str, values: Mapping[str, float], width: int) -> "Table":
+def _table_by_name(title: str, groups: Mapping[str, Mapping[str, float]], width: int) -> "Table":
+    """Figures of the same names side by side, in several columns if there are many names."""
     from rich.text import Text
 
-    names = sorted(values, key=lambda n: -values[n] if math.isfinite(values[n]) else math.inf)
+    first = next(iter(groups.values()))
+    names = sorted(first, key=lambda n: -first[n] if math.isfinite(first[n]) else math.inf)
     longest = min(max(len(n) for n in names), 28)
-    columns = min(max(1, width // (longest + 9)), 4) if len(names) > 16 else 1
+    needed = longest + sum(max(5, len(kind)) + 2 for kind in groups) + 2
+    columns = min(max(1, width // needed), 4) if len(names) > 16 else 1
     rows = math.ceil(len(names) / columns)
     table = _plain_table()
     for _ in range(columns):
-        table.add_column("class", no_wrap=True, overflow="ellipsis", max_width=28)
-        table.add_column(kind, justify="right", no_wrap=True)
+        table.add_column(title, no_wrap=True, overflow="ellipsis", max_width=28)
+        for kind in groups:
+            table.add_column(kind, justify="right", no_wrap=True)
     for row in range(rows):
         cells: list[Text | str] = []
         for name in names[row::rows]:  # down the columns, as one reads a ranking
-            cells += [Text(name), _shown(kind, values[name])]
+            cells += [Text(name), *(_shown(k, group[name]) for k, group in groups.items())]
         table.add_row(*cells)
     return table
 

@@ -2,56 +2,25 @@
 
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from coco_cases import draw_case, evaluate, make_detections, make_index, one_box, scene
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from visionkit.data.index import DetectionIndex, StringTable
+from visionkit.build import build, call, plain
+from visionkit.compose import compose
 from visionkit.metrics.coco import CocoEvaluator
-from visionkit.metrics.coco_curves import ENGINES, Seen
+from visionkit.metrics.coco_curves import COCO_IOUS
 from visionkit.metrics.confusion import confusion_matrix
+from visionkit.metrics.tide import KINDS
 from visionkit.results import Detections
 
+AP_OF_EACH = ("AP/a", "AP/b")
 TWELVE = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
-
-
-def make_index(truth: dict[str, Any]) -> DetectionIndex:
-    categories = [c["id"] for c in truth["categories"]]
-    groups = [
-        [a for a in truth["annotations"] if a["image_id"] == image["id"]]
-        for image in truth["images"]
-    ]
-    flat = [a for group in groups for a in group]
-    return DetectionIndex(
-        files=StringTable([f"{image['id']}.png" for image in truth["images"]]),
-        image_ids=np.array([image["id"] for image in truth["images"]], np.int64),
-        sizes=np.zeros((len(groups), 2), np.int32),
-        first=np.cumsum([0, *map(len, groups)]),
-        boxes=np.array([a["bbox"] for a in flat], np.float64).reshape(-1, 4),
-        labels=np.array([categories.index(a["category_id"]) for a in flat], np.int64),
-        areas=np.array([a["area"] for a in flat], np.float64),
-        crowd=np.array([a["iscrowd"] for a in flat], bool),
-        annotation_ids=np.array([a["id"] for a in flat], np.int64),
-        classes=tuple(c["name"] for c in truth["categories"]),
-        category_ids=tuple(categories),
-    )
-
-
-def make_detections(
-    results: Sequence[dict[str, Any]], categories: Sequence[int], dtype: type = np.float32
-) -> Detections:
-    boxes = np.array([r["bbox"] for r in results], np.float64).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    return Detections(
-        boxes.astype(dtype),
-        np.array([r["score"] for r in results], dtype),
-        np.array([categories.index(r["category_id"]) for r in results], np.int64),
-    )
 
 
 def plain_pycocotools(truth: dict[str, Any], results: list[dict[str, Any]]) -> list[float]:
@@ -63,117 +32,6 @@ def plain_pycocotools(truth: dict[str, Any], results: list[dict[str, Any]]) -> l
     run.accumulate()
     run.summarize()
     return [float(x) for x in run.stats]
-
-
-def draw_case(seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Crowds, ids with gaps and out of order, empty pictures, > 100 detections, ties in score."""
-    rng = np.random.default_rng(seed)
-    categories = [90, 3, 17, 4]
-    truth: dict[str, Any] = {
-        "images": [{"id": int(i)} for i in rng.permutation(500)[:12]],
-        "categories": [{"id": c, "name": f"c{c}"} for c in categories],
-        "annotations": [],
-    }
-    results: list[dict[str, Any]] = []
-    for n, image in enumerate(truth["images"]):
-        for _ in range(0 if n == 0 else int(rng.integers(0, 9))):
-            # on a grid of quarters, which float32 holds exactly
-            box = (rng.integers(0, 800, 4) / 4 + [0, 0, 4, 4]).tolist()
-            truth["annotations"].append(
-                {
-                    "id": len(truth["annotations"]) + 1,
-                    "image_id": image["id"],
-                    "category_id": int(rng.choice(categories[:3])),
-                    "bbox": box,
-                    "area": box[2] * box[3] * float(rng.choice([1.0, 0.3])),
-                    "iscrowd": int(rng.random() < 0.15),
-                }
-            )
-        mine = [a for a in truth["annotations"] if a["image_id"] == image["id"]]
-        for _ in range(140 if n == 1 else int(rng.integers(0, 12))):
-            near = bool(mine) and rng.random() < 0.8
-            source = mine[int(rng.integers(len(mine)))] if near else None
-            start = source["bbox"] if source else (rng.integers(0, 400, 4) / 4 + 1).tolist()
-            box = np.array(start) + (rng.integers(-12, 13, 4) / 4 if rng.random() < 0.7 else 0)
-            box[2:] = np.maximum(box[2:], 1)
-            category = source["category_id"] if source else int(rng.choice(categories))
-            results.append(
-                {
-                    "image_id": image["id"],
-                    "category_id": category,
-                    "bbox": box.tolist(),
-                    "score": float(rng.integers(1, 17)) / 16,
-                }
-            )
-    return truth, results
-
-
-def draw_arrays(seed: int) -> tuple[DetectionIndex, Seen]:
-    """Areas and overlaps on the borders, ties, duplicates, crowds, empty pictures and classes."""
-    rng = np.random.default_rng(seed)
-    images, classes = int(rng.integers(1, 7)), int(rng.integers(1, 6))
-    ids = rng.permutation(40)[:images].astype(np.int64)
-    counts = rng.integers(0, 9, images) * (rng.random(images) < 0.8)
-    total = int(counts.sum())
-    # sides that make areas of exactly 32**2 and 96**2, and overlaps of exactly .5, .75, .8
-    sides = np.array([8, 16, 20, 24, 32, 40, 64, 96, 128, 0])
-    boxes = np.concatenate([rng.integers(0, 30, (total, 2)) * 4, rng.choice(sides, (total, 2))], 1)
-    areas = (boxes[:, 2] * boxes[:, 3]).astype(float)
-    own = rng.random(total) < 0.3
-    areas[own] = rng.choice([0, 1024, 1023.5, 9216, 9216.5, 1e5, 2e10], own.sum())
-    index = DetectionIndex(
-        files=StringTable([f"{i}.png" for i in ids]),
-        image_ids=ids,
-        sizes=np.zeros((images, 2), np.int32),
-        first=np.cumsum([0, *counts]),
-        boxes=boxes.astype(np.float64),
-        labels=rng.integers(0, classes, total),
-        areas=areas,
-        crowd=rng.random(total) < 0.2,
-        annotation_ids=np.arange(total),
-        classes=tuple(f"c{c}" for c in range(classes)),
-        category_ids=tuple(rng.permutation(90)[:classes].tolist()),
-    )
-    evaluator = CocoEvaluator(index)
-    for n in rng.permutation(images):
-        found = int(rng.choice([0, 3, 12, 130], p=[0.2, 0.4, 0.3, 0.1]))
-        start = boxes[index.first[n] : index.first[n + 1]].astype(float)
-        if len(start) == 0:
-            start = np.array([[4.0, 4, 32, 32]])
-        mine = start[rng.integers(0, len(start), found)]
-        factors = [1, 1, 0.5, 0.75, 0.8, 0.65, 1.25, 2]
-        mine[:, 2:] *= rng.choice(factors, (found, 2)) ** (rng.random((found, 1)) < 0.5)
-        mine[:, 2:] += mine[:, :2]
-        labels = rng.integers(0, classes, found)
-        scores = rng.choice([0, 0.125, 0.25, 0.5, 0.5, 1.0], found)
-        evaluator.update([int(ids[n])], [Detections(mine, scores, labels)])
-    return index, evaluator.state()
-
-
-@pytest.mark.parametrize("part", range(8))
-def test_engines_agree_to_the_last_bit(part: int) -> None:
-    positive = 0
-    for seed in range(30 * part, 30 * (part + 1)):
-        index, seen = draw_arrays(seed)
-        limits = ((1, 10, 100), (3,), (1, 100), (5, 50, 500))[seed % 4]
-        both = [ENGINES[name](index, seen, limits) for name in ("pycocotools", "hotcoco")]
-        for name in ("precision", "recall", "scores"):
-            reference, fast = (getattr(curves, name) for curves in both)
-            assert reference.shape == fast.shape
-            assert reference.tobytes() == fast.tobytes(), f"seed {seed}: {name} differs"
-        positive += int((both[0].precision > 0).any())
-    assert positive > 10
-
-
-def evaluate(
-    truth: dict[str, Any], results: list[dict[str, Any]], dtype: type = np.float32
-) -> CocoEvaluator:
-    categories = [c["id"] for c in truth["categories"]]
-    evaluator = CocoEvaluator(make_index(truth))
-    for image in truth["images"]:
-        mine = [r for r in results if r["image_id"] == image["id"]]
-        evaluator.update([image["id"]], [make_detections(mine, categories, dtype)])
-    return evaluator
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -238,23 +96,6 @@ def test_only_pictures_seen_count() -> None:
     assert [evaluator.compute()[name] for name in TWELVE] == expected
 
 
-def one_box(area: float = 400.0) -> dict[str, Any]:
-    return {
-        "images": [{"id": 0}, {"id": 5}],
-        "categories": [{"id": 2, "name": "a"}, {"id": 9, "name": "b"}],
-        "annotations": [
-            {
-                "id": 1,
-                "image_id": 5,
-                "category_id": 9,
-                "bbox": [10, 10, 20, 20],
-                "area": area,
-                "iscrowd": 0,
-            }
-        ],
-    }
-
-
 def test_a_case_by_hand() -> None:
     # IoU 20 * 16 / 400 = 0.8 exactly: right at .50 .. .80, seven of the ten thresholds
     result = {"image_id": 5, "category_id": 9, "bbox": [10, 10, 20, 16], "score": 0.5}
@@ -296,8 +137,101 @@ def test_results_that_cannot_be_are_refused() -> None:
     wrong = Detections(np.zeros((1, 4), np.float32), np.ones(1, np.float32), np.array([2]))
     with pytest.raises(ValueError, match=r"labels must lie in 0\.\.1"):
         evaluator.update([5], [wrong])
-    with pytest.raises(ValueError, match="ascending"):
-        CocoEvaluator(evaluator.index, (10, 1))
+
+
+def test_thresholds_and_areas_can_be_set() -> None:
+    # IoU .8 and area 400; detections of [0, 400) are only counted where they match
+    result = {"image_id": 5, "category_id": 9, "bbox": [10, 10, 20, 16], "score": 0.5}
+    index, seen = make_index(one_box()), make_detections([result], [2, 9])
+    areas = {"all": [0, 1e10], "tiny": [0, 399], "rest": [400, 1e10]}
+    for engine in ("hotcoco", "pycocotools"):
+        evaluator = CocoEvaluator(index, (1, 5), engine, [0.3, 0.75, 0.8, 0.81], areas)
+        evaluator.update([5], [seen])
+        figures = evaluator.compute()
+        assert list(figures) == [
+            *("AP", "AP75", "APtiny", "APrest", "AR1", "AR5", "ARtiny", "ARrest", "AP/a", "AP/b")
+        ]
+        for name in ("AP", "APrest", "AR1", "AR5", "ARrest"):
+            assert figures[name] == pytest.approx(0.75), name
+        assert figures["AP75"] == pytest.approx(1)
+        assert figures["APtiny"] == figures["ARtiny"] == -1
+    # all areas need not be all
+    evaluator = CocoEvaluator(index, areas={"all": [0, 399]})
+    evaluator.update([5], [seen])
+    assert list(evaluator.compute()) == ["AP", "AP50", "AP75", "AR1", "AR10", "AR100", *AP_OF_EACH]
+    assert evaluator.compute()["AP"] == evaluator.details()["F1"] == -1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"max_detections": (10, 1)}, "max_detections must be ascending"),
+        ({"max_detections": ()}, "max_detections must be ascending"),
+        ({"iou_thresholds": [0.75, 0.5]}, "iou_thresholds must be ascending"),
+        ({"iou_thresholds": [0, 0.5]}, "above 0"),
+        ({"iou_thresholds": []}, "iou_thresholds"),
+        ({"areas": {"s": [0, 9]}}, "begin with all"),
+        ({"areas": {}}, "begin with all"),
+        ({"areas": {"all": [0, 9], "50": [0, 1]}}, "names begin with a letter, got '50'"),
+        ({"areas": {"all": [9, 0]}}, r"areas\.all must be \[low, high\]"),
+        ({"areas": {"all": [0, 9], "s": [1]}}, r"areas\.s must be \[low, high\] .*, got \[1\]"),
+        ({"areas": {"all": [-1, 9]}}, r"areas\.all must be \[low, high\] from 0 on, got \[-1, 9\]"),
+        ({"areas": {"all": "0-9"}}, r"areas\.all must be \[low, high\] from 0 on, got '0-9'"),
+        ({"areas": {"all": 9}}, r"areas\.all must be \[low, high\] from 0 on, got 9"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        CocoEvaluator(make_index(one_box()), **options)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("evaluator.iou_thresholds=[0.3,0.5]", ((0.3, 0.5), ("all", "s", "m", "l"))),
+        ("evaluator.areas={all:[0,1e10],tiny:[0,256]}", (COCO_IOUS, ("all", "tiny"))),
+    ],
+)
+def test_options_on_the_command_line(override: str, expected: tuple[Any, Any]) -> None:
+    node = plain(compose(["task=detection", override])["evaluator"])
+    evaluator = call(build(node, "evaluator"), "evaluator", index=make_index(one_box()))
+    assert (evaluator.rules.iou_thresholds, evaluator.areas) == expected
+
+
+def test_details_by_hand() -> None:
+    truth = [(0, [0, 0, 10, 10], False), (0, [20, 0, 30, 10], False), (1, [50, 0, 60, 10], False)]
+    found = [
+        (0, [0, 0, 10, 10], 0.9),  # right
+        (0, [80, 0, 90, 10], 0.6),  # of nothing
+        (0, [20, 0, 30, 10], 0.5),  # right
+        (0, [95, 0, 99, 10], 0.5),  # of nothing, as sure: both stay or go
+        (1, [50, 0, 60, 4], 0.85),  # IoU .4
+        (2, [50, 0, 60, 10], 0.8),  # a class without truth, on b's
+    ]
+    details = scene(truth, found, 3).details()
+    errors = [f"error/{kind}" for kind in KINDS]
+    every = [f"{name}/{k}" for name in ("F1", "confidence") for k in "abc"]
+    assert list(details) == ["F1", *every, *errors]
+    # a: 2 of 2 right at .9 would be F1 2 / 3, as 4 / 6 at .5: of equals the surer
+    assert (details["F1/a"], details["confidence/a"]) == (pytest.approx(2 / 3), 0.9)
+    assert (details["F1/b"], details["confidence/b"]) == (0, -1)
+    assert details["F1/c"] == details["confidence/c"] == -1
+    assert details["F1"] == pytest.approx(1 / 3)
+    # b has nothing right: AP 1 with its box mended, 1 / 2 by the class of c's, which is less sure
+    assert details["error/localisation"] == pytest.approx(0.5)
+    assert details["error/classification"] == pytest.approx(0.25)
+    assert details["error/missed"] == details["error/duplicate"] == details["error/both"] == 0
+    assert details["error/background"] > 0
+
+
+def test_figures_follow_what_is_seen_next() -> None:
+    evaluator = evaluate(one_box(), [])
+    assert evaluator.details()["F1"] == evaluator.compute()["AP"] == 0
+    evaluator.reset()
+    right = {"image_id": 5, "category_id": 9, "bbox": [10, 10, 20, 20], "score": 0.5}
+    evaluator.update([5], [make_detections([right], [2, 9])])
+    assert evaluator.details()["F1"] == 1
+    assert evaluator.compute()["AP"] == pytest.approx(1)
 
 
 def test_boxes_that_are_not_finite_are_left_out() -> None:
@@ -321,7 +255,7 @@ def test_classes_of_one_name_stay_apart() -> None:
 def test_report_draws_plots(tmp_path: Path) -> None:
     truth, results = draw_case(4)
     evaluate(truth, results).report(tmp_path)
-    for name in ("pr_curve.png", "confusion_matrix.png"):
+    for name in ("pr_curve.png", "f1_curve.png", "errors.png", "confusion_matrix.png"):
         assert (tmp_path / name).read_bytes()[:4] == b"\x89PNG"
 
 

@@ -34,6 +34,10 @@ class Evaluator(ABC):
     def compute(self) -> dict[str, float]:
         """Return the figures over all images seen since :meth:`reset`."""
 
+    def details(self) -> dict[str, float]:
+        """Return figures that the final report has besides; validation goes without them."""
+        return {}
+
     @abstractmethod
     def state(self) -> object:
         """What this rank has seen, picklable: ranks gather these."""

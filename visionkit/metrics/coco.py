@@ -1,22 +1,35 @@
 """COCO's detection figures (Lin et al. 2014), as pycocotools computes them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from visionkit.argtypes import Part
 from visionkit.data.index import DetectionIndex
 from visionkit.metrics.base import PartsEvaluator
-from visionkit.metrics.coco_curves import ENGINES, Array, Curves, Seen, default_engine
+from visionkit.metrics.coco_curves import (
+    COCO_AREAS,
+    COCO_IOUS,
+    ENGINES,
+    Curves,
+    Rules,
+    Seen,
+    default_engine,
+)
 from visionkit.metrics.confusion import confusion_matrix
+from visionkit.metrics.f1 import best_f1, f1_curves
+from visionkit.metrics.matching import Matches, match, mean_defined
+from visionkit.metrics.tide import Errors, error_breakdown
 from visionkit.report import write_json
 from visionkit.results import Detections, Result
 
 CONFUSION_CONFIDENCE = 0.25
 CONFUSION_IOU = 0.5
-_AREAS = ("all", "s", "m", "l")
+
+T = TypeVar("T")
 
 
 class CocoEvaluator(PartsEvaluator):
@@ -31,6 +44,14 @@ class CocoEvaluator(PartsEvaluator):
             that every figure but ``AR<n>`` uses.
         engine: what matches: ``pycocotools``, the reference; ``hotcoco``, whose arrays are equal to
             the last bit and many times sooner there; ``auto`` for hotcoco where it is installed.
+        iou_thresholds: the overlaps that AP and AR are means over, ascending; null for COCO's, 0.50
+            to 0.95. ``AP50`` and ``AP75`` are given where they are among them.
+        areas: ranges of areas by name, each the lowest and the highest in square pixels of the
+            original picture. The first must be ``all``, which every figure but ``AP<name>`` and
+            ``AR<name>`` uses; null for COCO's, ``all s m l``.
+
+    Raises:
+        ValueError: counts, thresholds or areas that make no sense.
     """
 
     monitor = "AP"
@@ -41,12 +62,19 @@ class CocoEvaluator(PartsEvaluator):
         index: DetectionIndex,
         max_detections: Sequence[int] = (1, 10, 100),
         engine: Literal["auto", "hotcoco", "pycocotools"] = "auto",
+        iou_thresholds: Sequence[Part] | None = None,
+        areas: Mapping[str, Any] | None = None,
     ) -> None:
         limits = [int(n) for n in max_detections]
         if not limits or limits[0] < 1 or limits != sorted(set(limits)):
             raise ValueError(f"max_detections must be ascending counts of 1 or more, got {limits}")
+        ious = [float(t) for t in (COCO_IOUS if iou_thresholds is None else iou_thresholds)]
+        if not ious or not 0 < ious[0] <= ious[-1] <= 1 or ious != sorted(set(ious)):
+            raise ValueError(f"iou_thresholds must be ascending, above 0 and up to 1, got {ious}")
+        named = _checked_areas(COCO_AREAS if areas is None else areas)
         self.index = index
-        self.max_detections = tuple(limits)
+        self.areas = tuple(named)
+        self.rules = Rules(tuple(limits), tuple(ious), tuple(named.values()))
         self.engine = default_engine() if engine == "auto" else engine
         super().__init__(index.image_ids)
 
@@ -70,21 +98,36 @@ class CocoEvaluator(PartsEvaluator):
     def compute(self) -> dict[str, float]:
         """Return pycocotools' figures in 0..1 (-1 where there is no truth), and ``AP/<class>``."""
         precision, recall = self.curves().precision, self.curves().recall
-        ious = np.linspace(0.5, 0.95, 10)
-        figures = {
-            "AP": _mean(precision[:, :, :, 0, -1]),
-            "AP50": _mean(precision[ious == 0.5, :, :, 0, -1]),
-            "AP75": _mean(precision[np.isclose(ious, 0.75), :, :, 0, -1]),
-        }
-        for i, area in enumerate(_AREAS[1:], 1):
-            figures[f"AP{area}"] = _mean(precision[:, :, :, i, -1])
-        for i, limit in enumerate(self.max_detections):
-            figures[f"AR{limit}"] = _mean(recall[:, :, 0, i])
-        for i, area in enumerate(_AREAS[1:], 1):
-            figures[f"AR{area}"] = _mean(recall[:, :, i, -1])
+        ious = np.array(self.rules.iou_thresholds)
+        figures = {"AP": mean_defined(precision[:, :, :, 0, -1])}
+        for percent in (50, 75):
+            chosen = np.isclose(ious, percent / 100)
+            if chosen.any():
+                figures[f"AP{percent}"] = mean_defined(precision[chosen, :, :, 0, -1])
+        for i, area in enumerate(self.areas[1:], 1):
+            figures[f"AP{area}"] = mean_defined(precision[:, :, :, i, -1])
+        for i, limit in enumerate(self.rules.max_detections):
+            figures[f"AR{limit}"] = mean_defined(recall[:, :, 0, i])
+        for i, area in enumerate(self.areas[1:], 1):
+            figures[f"AR{area}"] = mean_defined(recall[:, :, i, -1])
         for rank, name in zip(self._ranks(), self._unique_names(), strict=True):
-            figures[f"AP/{name}"] = _mean(precision[:, :, rank, 0, -1])
+            figures[f"AP/{name}"] = mean_defined(precision[:, :, rank, 0, -1])
         return figures
+
+    def details(self) -> dict[str, float]:
+        """Return at IoU 0.5 what is best for each class, and what kind of error costs how much.
+
+        ``F1/<class>`` is the best that a class reaches and ``confidence/<class>`` the confidence
+        that does it; ``F1`` is the mean over classes with truth. ``error/<kind>`` is what AP50
+        would gain without that kind of error (:func:`visionkit.metrics.tide.error_breakdown`).
+        """
+        best, names = best_f1(self.matches()), self._unique_names()
+        return {
+            "F1": mean_defined(best.f1),
+            **{f"F1/{n}": v for n, v in zip(names, best.f1.tolist(), strict=True)},
+            **{f"confidence/{n}": v for n, v in zip(names, best.confidence.tolist(), strict=True)},
+            **{f"error/{kind}": cost for kind, cost in self.errors().costs.items()},
+        }
 
     def _unique_names(self) -> list[str]:
         names = self.index.classes
@@ -95,10 +138,24 @@ class CocoEvaluator(PartsEvaluator):
 
     def curves(self) -> Curves:
         """What the figures are means of."""
-        if self._worked_out is None:
-            self._worked_out = ENGINES[self.engine](self.index, self.state(), self.max_detections)
-        found: Curves = self._worked_out
-        return found
+        return self._once(
+            "curves", lambda: ENGINES[self.engine](self.index, self.state(), self.rules)
+        )
+
+    def matches(self) -> Matches:
+        """What was right and what wrong at IoU 0.5, over all areas."""
+        return self._once("matches", lambda: match(self.index, self.state(), self.rules))
+
+    def errors(self) -> Errors:
+        """What kind of error costs how much."""
+        return self._once("errors", lambda: error_breakdown(self.matches()))
+
+    def _once(self, name: str, make: Callable[[], T]) -> T:
+        """What ``make`` returns, kept until more is seen."""
+        kept = self._worked_out = self._worked_out or {}
+        if name not in kept:
+            kept[name] = make()
+        return cast(T, kept[name])
 
     def _ranks(self) -> list[int]:
         """Where each label stands among the sorted category ids."""
@@ -141,19 +198,32 @@ class CocoEvaluator(PartsEvaluator):
         return _results(self.index, self.state())
 
     def report(self, folder: Path) -> None:
-        """Write ``predictions.json``, ``pr_curve.png`` and ``confusion_matrix.png``.
+        """Write ``predictions.json`` and the plots.
 
+        They are ``pr_curve.png``, ``f1_curve.png``, ``errors.png`` and ``confusion_matrix.png``.
         Scoring predictions.json gives the figures of :meth:`compute`: nothing is rounded.
         """
-        from visionkit.metrics import plots
+        from visionkit.metrics import detection_plots, plots
 
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "predictions.json", self.predictions())
         precision = self.curves().precision
         names = self._unique_names()
-        plots.precision_recall(
-            folder / "pr_curve.png", precision[:, :, self._ranks(), 0, -1], names
+        detection_plots.precision_recall(
+            folder / "pr_curve.png",
+            precision[:, :, self._ranks(), 0, -1],
+            names,
+            self.rules.iou_thresholds,
         )
+        confidences = np.linspace(0, 1, 1001)
+        detection_plots.f1_curve(
+            folder / "f1_curve.png",
+            f1_curves(self.matches(), confidences),
+            confidences,
+            best_f1(self.matches()),
+            names,
+        )
+        detection_plots.errors(folder / "errors.png", self.errors())
         plots.confusion(
             folder / "confusion_matrix.png",
             self.confusion(),
@@ -186,7 +256,18 @@ def _results(index: DetectionIndex, seen: Seen) -> list[dict[str, Any]]:
     ]
 
 
-def _mean(values: Array) -> float:
-    """The mean over what is defined, as pycocotools takes it; -1 where nothing is."""
-    defined = values[values > -1]
-    return float(np.mean(defined)) if len(defined) else -1.0
+def _checked_areas(areas: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    if next(iter(areas), None) != "all":
+        raise ValueError(f"areas must begin with all, got {list(areas)}")
+    checked = {}
+    for name, bounds in areas.items():
+        if not str(name).isidentifier():  # the figures are called AP<name> and AR<name>
+            raise ValueError(f"areas: names begin with a letter, got {name!r}")
+        try:
+            low, high = map(float, bounds)
+        except (TypeError, ValueError):
+            low, high = 1.0, 0.0
+        if not 0 <= low <= high:
+            raise ValueError(f"areas.{name} must be [low, high] from 0 on, got {bounds!r}")
+        checked[str(name)] = (low, high)
+    return checked

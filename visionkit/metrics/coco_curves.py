@@ -1,6 +1,7 @@
 """COCO's matching (Lin et al. 2014): precision and recall of every class, area and threshold.
 
-pycocotools is the reference; hotcoco gives the same arrays to the last bit, many times faster.
+pycocotools is the reference; hotcoco gives the same arrays to the last bit, many times faster,
+whatever the :class:`Rules`.
 """
 
 import contextlib
@@ -16,6 +17,24 @@ from numpy.typing import NDArray
 from visionkit.data.index import DetectionIndex
 
 Array = NDArray[np.float64]
+
+COCO_IOUS = tuple(np.linspace(0.5, 0.95, 10).tolist())
+COCO_AREAS = {"all": (0.0, 1e10), "s": (0.0, 1024.0), "m": (1024.0, 9216.0), "l": (9216.0, 1e10)}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is counted; the defaults are COCO's.
+
+    Attributes:
+        max_detections: M limits of detections for each picture and class, ascending.
+        iou_thresholds: T overlaps that make a match, ascending.
+        areas: A ranges (low, high) in square pixels, both included; the first is that of all boxes.
+    """
+
+    max_detections: tuple[int, ...] = (1, 10, 100)
+    iou_thresholds: tuple[float, ...] = COCO_IOUS
+    areas: tuple[tuple[float, float], ...] = tuple(COCO_AREAS.values())
 
 
 @dataclass(frozen=True)
@@ -70,8 +89,8 @@ class Seen:
 class Curves:
     """What COCO's figures are means of; -1 where there is no truth.
 
-    T IoU thresholds, R = 101 recalls, K classes in order of category id, A areas (all, small,
-    medium, large), M limits of detections.
+    T IoU thresholds, R = 101 recalls, K classes in order of category id, A ranges of areas, M
+    limits of detections.
 
     Attributes:
         precision: [T, R, K, A, M].
@@ -85,10 +104,23 @@ class Curves:
 
 
 @dataclass(frozen=True)
-class _Flat:
+class Flat:
     """Truth and detections with pictures and classes numbered from 1 in order of their ids.
 
     pycocotools takes a match with annotation 0 for a miss; ids from 1 avoid that everywhere.
+
+    Attributes:
+        images: how many pictures were seen.
+        classes: how many classes there are.
+        truth_images: [G] ascending.
+        truth_classes: [G].
+        truth_boxes: [G, 4] ``x y width height``.
+        areas: [G] the file's own.
+        crowd: [G] 0 or 1.
+        found_images: [D] ascending; within a picture in the order of its result.
+        found_classes: [D].
+        found_boxes: [D, 4] ``x y width height``.
+        scores: [D].
     """
 
     images: int
@@ -104,7 +136,8 @@ class _Flat:
     scores: Array
 
 
-def _flatten(index: DetectionIndex, seen: Seen) -> _Flat:
+def flatten(index: DetectionIndex, seen: Seen) -> Flat:
+    """Put the truth of the pictures seen beside what was found in them."""
     position = {int(i): n for n, i in enumerate(index.image_ids.tolist())}
     order = np.argsort(seen.image_ids, kind="stable")
     rank = np.empty(len(order), np.int64)
@@ -117,7 +150,7 @@ def _flatten(index: DetectionIndex, seen: Seen) -> _Flat:
     classes = 1 + np.argsort(np.argsort(index.category_ids))
     found_images = np.repeat(rank, seen.counts)
     by_image = np.argsort(found_images, kind="stable")
-    return _Flat(
+    return Flat(
         images=len(order),
         classes=len(classes),
         truth_images=np.repeat(np.arange(1, len(order) + 1), counts),
@@ -132,12 +165,12 @@ def _flatten(index: DetectionIndex, seen: Seen) -> _Flat:
     )
 
 
-def pycocotools_curves(index: DetectionIndex, seen: Seen, max_detections: Sequence[int]) -> Curves:
+def pycocotools_curves(index: DetectionIndex, seen: Seen, rules: Rules) -> Curves:
     """Match with pycocotools, the reference."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    flat = _flatten(index, seen)
+    flat = flatten(index, seen)
     frame: dict[str, Any] = {
         "images": [{"id": i + 1} for i in range(flat.images)],
         "categories": [{"id": c + 1} for c in range(flat.classes)],
@@ -160,17 +193,20 @@ def pycocotools_curves(index: DetectionIndex, seen: Seen, max_detections: Sequen
             side.dataset = {**frame, "annotations": annotations}
             side.createIndex()
         run = COCOeval(both[0], both[1], "bbox")
-        run.params.maxDets = list(max_detections)
+        run.params.maxDets = list(rules.max_detections)
+        run.params.iouThrs = np.array(rules.iou_thresholds)
+        run.params.areaRng = [list(area) for area in rules.areas]
+        run.params.areaRngLbl = [str(n) for n in range(len(rules.areas))]
         run.evaluate()
         run.accumulate()
     return Curves(run.eval["precision"], run.eval["recall"], run.eval["scores"])
 
 
-def hotcoco_curves(index: DetectionIndex, seen: Seen, max_detections: Sequence[int]) -> Curves:
+def hotcoco_curves(index: DetectionIndex, seen: Seen, rules: Rules) -> Curves:
     """Match with hotcoco."""
     from hotcoco import COCO, COCOeval
 
-    flat = _flatten(index, seen)
+    flat = flatten(index, seen)
     truth = COCO.from_arrays(
         [{"id": i + 1} for i in range(flat.images)],
         [{"id": c + 1, "name": str(c + 1)} for c in range(flat.classes)],
@@ -183,15 +219,25 @@ def hotcoco_curves(index: DetectionIndex, seen: Seen, max_detections: Sequence[i
     columns = (flat.found_images, flat.found_boxes, flat.scores, flat.found_classes)
     found = truth.load_res(np.column_stack(columns).astype(np.float64))
     run = COCOeval(truth, found, "bbox")
-    run.params.max_dets = list(max_detections)
+    run.params.max_dets = list(rules.max_detections)
+    run.params.iou_thrs = list(rules.iou_thresholds)
+    # of two equal ranges only one would be filled
+    areas = list(dict.fromkeys(rules.areas))
+    run.params.area_rng = [list(area) for area in areas]
+    run.params.area_rng_lbl = [str(n) for n in range(len(areas))]
     run.evaluate()
     run.accumulate()
     arrays = run.eval
     assert arrays is not None
-    return Curves(arrays["precision"], arrays["recall"], arrays["scores"])
+    places = [areas.index(area) for area in rules.areas]
+    return Curves(
+        arrays["precision"][:, :, :, places],
+        arrays["recall"][:, :, places],
+        arrays["scores"][:, :, :, places],
+    )
 
 
-ENGINES: dict[str, Callable[[DetectionIndex, Seen, Sequence[int]], Curves]] = {
+ENGINES: dict[str, Callable[[DetectionIndex, Seen, Rules], Curves]] = {
     "hotcoco": hotcoco_curves,
     "pycocotools": pycocotools_curves,
 }

@@ -7,30 +7,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from visionkit.colours import class_colour
 from visionkit.metrics.class_scores import Calibration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MANY = 20
 _NUMBERED = 31
 _SHOWN = 120
 _WORST = 60
-_INK = "#27272a"
-_FAINT = "#d4d4d8"
-_BLUE = "#4292c6"
-_PALE_BLUE = "#9ecae1"
-_RED = "#e5484d"
+INK = "#27272a"
+FAINT = "#d4d4d8"
+BLUE = "#4292c6"
+PALE_BLUE = "#9ecae1"
+RED = "#e5484d"
 
 
-def _figure(width: float, height: float) -> "tuple[Figure, Axes]":
-    figure, axes = _panels(width, height, [1])
+def make_figure(width: float, height: float) -> "tuple[Figure, Axes]":
+    """A figure of one panel, in inches."""
+    figure, axes = make_panels(width, height, [1])
     return figure, axes[0]
 
 
-def _panels(width: float, height: float, heights: Sequence[float]) -> "tuple[Figure, list[Axes]]":
+def make_panels(
+    width: float, height: float, heights: Sequence[float]
+) -> "tuple[Figure, list[Axes]]":
     """A figure of panels one below the other, on one x axis."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -42,56 +43,8 @@ def _panels(width: float, height: float, heights: Sequence[float]) -> "tuple[Fig
     )
     panels = list(grid[:, 0])
     for axes in panels:
-        axes.tick_params(colors=_INK, labelsize=9)
+        axes.tick_params(colors=INK, labelsize=9)
     return figure, panels
-
-
-def precision_recall(path: Path, precision: NDArray[np.float64], classes: Sequence[str]) -> None:
-    """Draw precision over recall: each class at IoU 0.5, their mean, and that over all IoUs.
-
-    With more than 20 classes only the means have a colour and a name.
-
-    Args:
-        path: the picture to write.
-        precision: [10, 101, K] at IoU .5 to .95 and recall 0 to 1; -1 where a class has no truth.
-        classes: K names.
-    """
-    figure, axes = _figure(7.4, 5)
-    recall = np.linspace(0, 1, precision.shape[1])
-    defined = [k for k in range(len(classes)) if (precision[..., k] > -1).all()]
-    few = len(defined) <= _MANY
-    for k in sorted(defined, key=lambda k: -precision[0, :, k].mean()):
-        curve = precision[0, :, k]
-        axes.plot(
-            recall,
-            curve,
-            color=np.array(class_colour(k)) / 255 if few else "#a1a1aa",
-            linewidth=1.3 if few else 0.5,
-            alpha=1 if few else 0.5,
-            label=f"{_short(classes[k])}  {curve.mean():.3f}" if few else None,
-        )
-    if defined:
-        at_half, over_all = precision[0][:, defined].mean(1), precision[:, :, defined].mean((0, 2))
-        label = f"mean, IoU 0.5  {at_half.mean():.3f}"
-        axes.plot(recall, at_half, color=_INK, linewidth=2.4, label=label)
-        label = f"mean, IoU 0.5 to 0.95  {over_all.mean():.3f}"
-        axes.plot(recall, over_all, color=_INK, linewidth=1.8, linestyle=(0, (4, 2)), label=label)
-        axes.legend(
-            loc="upper left",
-            bbox_to_anchor=(1.01, 1.0),
-            frameon=False,
-            fontsize=8.5,
-            title="average precision",
-            title_fontsize=9,
-            alignment="left",
-        )
-    else:
-        axes.text(0.5, 0.5, "no truth to score against", ha="center", color=_INK)
-    axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
-    axes.set_title("Precision and recall", loc="left", fontsize=11, color=_INK)
-    axes.grid(color=_FAINT, linewidth=0.5)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, bbox_inches="tight", pad_inches=0.15)
 
 
 def confusion(
@@ -111,7 +64,7 @@ def confusion(
     from matplotlib.colors import PowerNorm
 
     share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    names = [*(_short(c) for c in classes), "background"][: len(matrix)]
+    names = [*(short_name(c) for c in classes), "background"][: len(matrix)]
     background = len(matrix) > len(classes)
     title = "Confusion matrix"
     if len(classes) > _SHOWN:
@@ -121,7 +74,7 @@ def confusion(
         title += f" of {_WORST} of {len(classes)} classes, the most confused"
     size = len(matrix)
     side = min(max(4.2, 1.6 + 0.5 * size), 14)
-    figure, axes = _figure(side + 0.8, side)
+    figure, axes = make_figure(side + 0.8, side)
     cell = 72 * side * 0.75 / size  # points
     numbered = size <= _NUMBERED
     norm = PowerNorm(1 if numbered else 0.5, vmin=0, vmax=1)
@@ -135,7 +88,7 @@ def confusion(
                 ha="center",
                 va="center",
                 fontsize=min(9, 1.3 * cell / len(str(matrix.max()))),
-                color="white" if share[row, column] > 0.55 else _INK,
+                color="white" if share[row, column] > 0.55 else INK,
             )
     crowded = size * max(len(n) for n in names) > 40
     letters = min(9, cell)
@@ -143,12 +96,12 @@ def confusion(
     axes.set_yticks(range(size), names, fontsize=letters)
     axes.set(xlabel=f"predicted ({conditions})" if conditions else "predicted", ylabel="true")
     if background:
-        axes.axhline(size - 1.5, color=_INK, linewidth=0.8)
-        axes.axvline(size - 1.5, color=_INK, linewidth=0.8)
+        axes.axhline(size - 1.5, color=INK, linewidth=0.8)
+        axes.axvline(size - 1.5, color=INK, linewidth=0.8)
     axes.tick_params(length=0)
-    axes.set_title(title, loc="left", fontsize=11, color=_INK)
+    axes.set_title(title, loc="left", fontsize=11, color=INK)
     bar = figure.colorbar(picture, ax=axes, fraction=0.04, pad=0.02)
-    bar.set_label("share of the row", fontsize=8, color=_INK)
+    bar.set_label("share of the row", fontsize=8, color=INK)
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_visible(False)
     figure.savefig(path, bbox_inches="tight", pad_inches=0.15)
@@ -175,15 +128,15 @@ def reliability(path: Path, found: Calibration, exclusive: bool = True) -> None:
         found: accuracy and confidence by bin.
         exclusive: whether cases are pictures with one class each, or classes of pictures.
     """
-    figure, (upper, lower) = _panels(7.4, 5.8, [3, 1])
+    figure, (upper, lower) = make_panels(7.4, 5.8, [3, 1])
     width = 1 / len(found.counts)
     left = np.arange(len(found.counts)) * width + width / 2
     low = np.minimum(found.accuracy, found.confidence)
     sure, unsure = found.confidence - low, found.accuracy - low
-    upper.bar(left, low, 0.94 * width, color=_BLUE)
-    upper.bar(left, sure, 0.94 * width, low, color=_RED, alpha=0.35, label="too sure")
-    upper.bar(left, unsure, 0.94 * width, low, color=_PALE_BLUE, label="not sure enough")
-    upper.plot([0, 1], [0, 1], color=_INK, linewidth=1, linestyle=(0, (4, 2)))
+    upper.bar(left, low, 0.94 * width, color=BLUE)
+    upper.bar(left, sure, 0.94 * width, low, color=RED, alpha=0.35, label="too sure")
+    upper.bar(left, unsure, 0.94 * width, low, color=PALE_BLUE, label="not sure enough")
+    upper.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (4, 2)))
     total = int(found.counts.sum())
     lower.bar(left, found.counts / max(1, total), 0.94 * width, color="#a1a1aa")
     what = "accuracy" if exclusive else "share that is true"
@@ -192,29 +145,29 @@ def reliability(path: Path, found: Calibration, exclusive: bool = True) -> None:
         accuracy, confidence = found.overall()
         cases = "pictures" if exclusive else "classes of pictures"
         words = {
-            f"calibration error  {found.error:.4f}": _INK,
-            f"{what}  {accuracy:.4f}": _BLUE,
-            f"mean {stated}  {confidence:.4f}": _RED,
-            f"{total} {cases}, {len(left)} bins": _INK,
+            f"calibration error  {found.error:.4f}": INK,
+            f"{what}  {accuracy:.4f}": BLUE,
+            f"mean {stated}  {confidence:.4f}": RED,
+            f"{total} {cases}, {len(left)} bins": INK,
         }
         for n, (line, colour) in enumerate(words.items()):
             upper.text(1.03, 0.96 - 0.06 * n, line, color=colour, fontsize=9)
         upper.legend(loc="upper left", bbox_to_anchor=(1.005, 0.74), frameon=False, fontsize=9)
-        lower.axvline(confidence, color=_RED, linewidth=1.2)
-        lower.axvline(accuracy, color=_BLUE, linewidth=1.2)
+        lower.axvline(confidence, color=RED, linewidth=1.2)
+        lower.axvline(accuracy, color=BLUE, linewidth=1.2)
     else:
-        upper.text(0.5, 0.2, "nothing to score", ha="center", color=_INK)
+        upper.text(0.5, 0.2, "nothing to score", ha="center", color=INK)
     upper.set(xlim=(0, 1), ylim=(0, 1), ylabel=what)
     lower.set(xlabel=stated, ylabel="share of cases", ylim=(0, None if total else 1))
-    upper.set_title("Reliability", loc="left", fontsize=11, color=_INK)
+    upper.set_title("Reliability", loc="left", fontsize=11, color=INK)
     for axes in (upper, lower):
         axes.set_axisbelow(True)
-        axes.grid(color=_FAINT, linewidth=0.5)
+        axes.grid(color=FAINT, linewidth=0.5)
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, bbox_inches="tight", pad_inches=0.15)
 
 
-def _short(name: str, letters: int = 22) -> str:
+def short_name(name: str, letters: int = 22) -> str:
     """Cut a long name; dollars don't begin a formula."""
     short = name if len(name) <= letters else name[: letters - 1] + "…"
     return short.replace("$", r"\$")

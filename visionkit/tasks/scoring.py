@@ -89,7 +89,7 @@ def exactly(model: Model, device: torch.device) -> Iterator[None]:
 def score(
     model: Model, batches: Iterable[Batch], evaluator: Evaluator, device: torch.device
 ) -> dict[str, float]:
-    """Evaluate a model in float32 and return its figures, with ``seconds``.
+    """Evaluate a model in float32 and return its figures and their details, with ``seconds``.
 
     Args:
         model: is put into evaluation mode and moved to ``device``.
@@ -103,7 +103,8 @@ def score(
         for cpu_batch in batches:
             batch = cpu_batch.to(device, non_blocking=True)
             scorer.update(model.head, model.observe(batch.images), batch)
-    return scorer.metrics() | {"seconds": time.perf_counter() - start}
+    figures = scorer.metrics() | from_first_rank(evaluator.details)
+    return figures | {"seconds": time.perf_counter() - start}
 
 
 @torch.no_grad()
