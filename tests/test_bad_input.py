@@ -142,6 +142,7 @@ def overwritten(name: str, data: bytes):
 
 
 TRAIN = "annotations/instances_train.json"
+WAY_OUT = ", or go on without it by data.defects=drop"
 JPEG = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))[1]
 
 
@@ -149,7 +150,10 @@ JPEG = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (64, 64, 3
     ("spoil", "says"),
     [
         (overwritten(TRAIN, b'{"images": [1,'), [TRAIN, "broken JSON at line 1", "mend"]),
-        (edited(lambda c: c["annotations"][0].update(category_id=99)), [TRAIN, "id 99, which"]),
+        (
+            edited(lambda c: c["annotations"][0].update(category_id=99)),
+            [TRAIN, "id 99, which", WAY_OUT],
+        ),
         (edited(lambda c: c.update(images=[])), [TRAIN, "lists no images", "remove the file"]),
         (
             edited(lambda c: c.update(annotations=[])),
@@ -157,11 +161,14 @@ JPEG = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (64, 64, 3
         ),
         (lambda root: (root / TRAIN).unlink(), ["no train split; there are val", "add it"]),
         (lambda root: rmtree(root / "annotations"), ["no COCO data set", "set data.root to"]),
-        (edited(lambda c: c["categories"][0].update(name="blue")), ["only val has red", "same"]),
-        (lambda root: (root / "train/1.png").unlink(), [TRAIN, "missing, first '1.png'", "put"]),
-        (overwritten("train/1.png", b""), ["train/1.png: the file is empty", "replace the file"]),
+        (
+            edited(lambda c: c["categories"][0].update(name="blue")),
+            ["only val has red", "same", WAY_OUT],
+        ),
+        (lambda root: (root / "train/1.png").unlink(), [TRAIN, "missing, first '1.png'", WAY_OUT]),
+        (overwritten("train/1.png", b""), ["train/1.png: the file is empty", WAY_OUT]),
         (overwritten("train/1.png", b"text"), ["train/1.png: not a picture", "replace or remove"]),
-        (overwritten("val/1.png", JPEG[:2000].tobytes()), ["val/1.png: truncated JPEG", "replace"]),
+        (overwritten("val/1.png", JPEG[:2000].tobytes()), ["val/1.png: truncated JPEG", WAY_OUT]),
     ],
 )
 def test_data(tmp_path, told, spoil, says):
@@ -169,6 +176,30 @@ def test_data(tmp_path, told, spoil, says):
     spoil(root)
     line = one(told(words(root, tmp_path / "run")))
     assert [text for text in [str(root), *says] if text not in line] == []
+
+
+def test_training_goes_on_without_defects_if_asked_to(tmp_path, monkeypatch, caplog, capsys):
+    root = make_coco(tmp_path / "set")
+    edited(lambda c: c["annotations"][0].update(category_id=99))(root)
+    edited(lambda c: c["annotations"][2].update(bbox=[1, 2, float("nan"), 4]))(root)
+    edited(lambda c: c["annotations"].append(c["annotations"][6] | {"id": 99}))(root)
+    (root / "train" / "5.png").write_bytes(JPEG[:2000].tobytes())
+    (root / "val" / "1.png").unlink()
+    arguments = words(root, tmp_path / "run", "data.defects=drop")
+    monkeypatch.setattr(sys, "argv", ["visionkit", *map(str, arguments)])
+    assert cli.main() == 0
+    said = caplog.text + capsys.readouterr().err  # whichever handler there is
+    for text in (
+        "left out 1 x undeclared-category",
+        "left out 1 x truncated",
+        "left out 1 x missing-file",
+        "1 annotation without a usable bbox",
+        "1 annotation repeating another's",
+    ):
+        assert text in said
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["images"] == 3
+    assert np.isfinite(metrics["loss"])
 
 
 def test_a_picture_that_breaks_in_a_loading_process_loses_no_step(tmp_path, told):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from visionkit.data.index import DetectionIndex, StringTable
-from visionkit.data.layout import make_index, same_classes, upright_size
+from visionkit.data.layout import make_index, upright_size
 from visionkit.errors import DataError
 
 
@@ -120,15 +120,6 @@ def test_holds_few_objects_however_long() -> None:
     assert all(len(v) <= 2 for v in objects)
     assert all(isinstance(v, np.ndarray) for v in vars(index.files).values())
     assert len(pickle.dumps(index)) < count * (7 * 65 + 60)
-
-
-def test_splits_must_have_the_same_classes() -> None:
-    same_classes({"train": small(), "val": small()})
-    same_classes({})
-    with pytest.raises(DataError, match=r"train and val .*val lacks b; only val has c"):
-        same_classes({"train": small(), "val": small(("a", "c"))})
-    with pytest.raises(DataError, match="order differs: a, b against b, a"):
-        same_classes({"train": small(), "val": small(("b", "a"))})
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff"])

@@ -1,6 +1,6 @@
 """A whole split of pictures with classes, in a few flat arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,6 +97,30 @@ class ClassIndex:
             return read_image(self.path(i))
         pixels = self.pixels[i]
         return np.repeat(pixels[:, :, None], 3, 2) if pixels.ndim == 2 else pixels
+
+    def only(self, keep: NDArray[np.bool_]) -> "ClassIndex":
+        """See :class:`visionkit.data.index.Index`."""
+        kept = np.flatnonzero(keep)
+        files = self.files
+        return replace(
+            self,
+            image_ids=self.image_ids[kept],
+            labels=self.labels[kept],
+            files=None if files is None else StringTable([files[i] for i in kept.tolist()]),
+            pixels=None if self.pixels is None else self.pixels[kept],
+        )
+
+    def with_classes(self, classes: tuple[str, ...]) -> "ClassIndex":
+        """See :class:`visionkit.data.index.Index`: pictures of one class that isn't kept go."""
+        if self.exclusive:
+            new = {name: label for label, name in enumerate(classes)}
+            labels = np.array([new.get(name, -1) for name in self.classes], np.int64)[self.labels]
+            return replace(self, labels=labels, classes=classes).only(labels >= 0)
+        marks = np.zeros((len(self), len(classes)), np.bool_)
+        for label, name in enumerate(classes):
+            if name in self.classes:
+                marks[:, label] = self.labels[:, self.classes.index(name)]
+        return replace(self, labels=marks, classes=classes)
 
     def dataset(
         self,

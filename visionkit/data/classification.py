@@ -15,6 +15,7 @@ from visionkit.data.augment_classes import ClassificationAugment
 from visionkit.data.batch_augment import Chance
 from visionkit.data.cache import ImageCache
 from visionkit.data.class_index import ClassIndex
+from visionkit.data.defects import naming_way_out
 from visionkit.data.samplers import SampleKey
 from visionkit.geometry import Image, Letterbox
 from visionkit.sample import ImageMeta, Labels, Sample
@@ -68,7 +69,8 @@ class ClassificationDataset(Dataset[Sample]):
             return Letterbox(size, canvas).resize(image), size
 
         def whole() -> tuple[Image, tuple[int, int]]:
-            image = self.index.image(i)
+            with naming_way_out():
+                image = self.index.image(i)
             return image, (image.shape[0], image.shape[1])
 
         if self.cache is None or canvas != self.canvas:

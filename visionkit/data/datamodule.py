@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,15 +16,15 @@ from visionkit.argtypes import Count, Positive, Range
 from visionkit.batch import Batch, collate
 from visionkit.data.augment import Augment
 from visionkit.data.cache import ImageCache
-from visionkit.data.index import DataInfo, Index
-from visionkit.data.layout import same_classes
+from visionkit.data.class_lists import same_classes
+from visionkit.data.dropping import Dropping
+from visionkit.data.index import DataInfo, Index, Layout
 from visionkit.data.samplers import EvalSampler, TrainSampler
 from visionkit.errors import ConfigError, DataError
 from visionkit.ops.distributed import rank, world_size
 
 log = logging.getLogger(__name__)
 
-Layout = Callable[[Path, str], Index | None]
 CACHE_LIMIT = 1 << 30
 """Bytes up to which ``cache=auto`` keeps decoded pictures in memory."""
 
@@ -44,6 +44,8 @@ class DataModule(lightning.LightningDataModule):
         multiscale: training canvases differ by up to this part from batch to batch.
         sampling: ``uniform``: each picture once an epoch; ``balanced``: as many draws, but so that
             classes come about equally often.
+        defects: ``stop`` at the first annotation, picture or class that can't be used, or ``drop``
+            them all and go on, see :class:`visionkit.data.dropping.Dropping`.
         augment: makes training samples.
         seed: of order and augmentation.
         epochs: length of the schedule.
@@ -64,6 +66,7 @@ class DataModule(lightning.LightningDataModule):
         cache: Literal["auto", "ram", "none"] = "auto",
         multiscale: Annotated[float, Range(0, 0.9)] = 0.0,
         sampling: Literal["uniform", "balanced"] = "uniform",
+        defects: Literal["stop", "drop"] = "stop",
         augment: Augment | None = None,
         seed: int = 0,
         epochs: int = 1,
@@ -81,6 +84,7 @@ class DataModule(lightning.LightningDataModule):
         self.cache, self.multiscale, self.sampling = cache, multiscale, sampling
         self.augment, self.seed, self.epochs = augment, seed, epochs
         self.splits: dict[str, Index] = {}
+        self._dropping = Dropping(layout, self.root) if defects == "drop" else None
         self.start = (0, 0)
 
     def read(self, *splits: str) -> DataInfo:
@@ -89,23 +93,25 @@ class DataModule(lightning.LightningDataModule):
         Raises:
             DataError: a file is missing or contradicts itself, or no split was found.
         """
-        for split in splits:
-            if split in self.splits:
-                continue
-            index = self.layout(self.root, split)
-            if index is not None:
-                self.splits[split] = index
-                for warning in index.warnings:
-                    log.warning("%s", warning)
+        wanted = [split for split in splits if split not in self.splits]
+        if self._dropping is not None:
+            for split, index in self._dropping.read(wanted).items():
+                self._add(split, index)
+        else:
+            for split in wanted:
+                self._add(split, self.layout(self.root, split))
         if not self.splits:
             raise DataError(f"{self.root}: no {' or '.join(splits)} split; check data.root")
-        try:
-            same_classes(self.splits)
-        except DataError as error:
-            raise DataError(f"{self.root}: {error}") from error
-        index = self.splits.get("train") or next(iter(self.splits.values()))
-        counts = tuple(index.counts().tolist())
-        return DataInfo(index.classes, self.canvas, index.kind, counts, index.exclusive)
+        same_classes(self.root, self.splits)
+        first = self.splits.get("train") or next(iter(self.splits.values()))
+        counts = tuple(first.counts().tolist())
+        return DataInfo(first.classes, self.canvas, first.kind, counts, first.exclusive)
+
+    def _add(self, split: str, index: Index | None) -> None:
+        if index is not None:
+            self.splits[split] = index
+            for warning in index.warnings:
+                log.warning("%s", warning)
 
     def need(self, split: str) -> Index:
         """Return a split that must be there.

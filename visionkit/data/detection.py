@@ -8,11 +8,12 @@ from torch.utils.data import Dataset
 from visionkit.data.augment import Augment
 from visionkit.data.augment_boxes import DetectionAugment
 from visionkit.data.cache import ImageCache
+from visionkit.data.defects import naming_way_out
 from visionkit.data.index import DetectionIndex
 from visionkit.data.mosaic import Picture
 from visionkit.data.samplers import SampleKey
 from visionkit.errors import ConfigError
-from visionkit.geometry import Image, Letterbox, read_image
+from visionkit.geometry import Image, Letterbox
 from visionkit.sample import Boxes, ImageMeta, Sample
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,8 @@ class DetectionDataset(Dataset[Sample]):
 
     def _read(self, i: int) -> Image:
         stated = self.index.size(i)
-        image = read_image(self.index.path(i), stated)
+        with naming_way_out():
+            image = self.index.image(i)
         if stated and not self._warned:
             off = [abs(a - b) for a, b in zip(stated, image.shape[:2], strict=True)]
             if max(off) > 1:

@@ -16,14 +16,16 @@ from typing import Annotated
 from visionkit.argtypes import Range
 from visionkit.data.class_index import ClassIndex
 from visionkit.data.class_listing import SPELLINGS, Listing, make_class_index, parts
+from visionkit.data.defects import aside, lose, note
 from visionkit.data.label_table import Columns
-from visionkit.data.layout import SPLITS, check_root, listed, names_in
+from visionkit.data.layout import SPLITS, check_root, listed, lose_split, names_in
 from visionkit.data.table_folder import find_tables, read_tables
 from visionkit.errors import DataError
 from visionkit.geometry import IMAGE_SUFFIXES
 
 _NOT_READ = frozenset({".gif", ".heic", ".heif", ".tga", ".svg", ".psd"})
 _HIDDEN = (".", "__MACOSX")
+_CONVERT = "convert to JPEG or PNG"
 
 
 def read_folder(
@@ -56,7 +58,8 @@ def read_folder(
 
     Raises:
         DataError: nothing of the layouts above is there, pictures or classes are missing, or a
-            table contradicts itself.
+            table contradicts itself. While somebody collects defects, single pictures, rows and
+            classes are left out instead.
     """
     root = check_root(root)
     if split not in SPLITS:
@@ -75,20 +78,29 @@ def _from_splits(split: str, places: Mapping[str, Path], validation: float) -> C
     """Read ``{split}/<class>/**``."""
     of_all = [places["train"]] if "train" in places else list(places.values())
     classes = sorted({name for place in of_all for name in _folders_in(place)})
-    for place in places.values():
+    for name, place in places.items():
         extra = [c for c in _folders_in(place) if c not in classes and _has_pictures(place / c)]
         if extra:
-            raise DataError(
-                f"{place}: has pictures of {listed(extra)}, which {of_all[0]} lacks; "
-                "add folders of that name there or take them out here"
-            )
+            with aside(unless=name == split):
+                lose(
+                    "class-in-one-split",
+                    place,
+                    f"has pictures of {listed(extra)}, which {of_all[0]} lacks",
+                    "add folders of that name there or take them out here",
+                )
     held: Mapping[str, float] = {}
     source = split
     if "val" not in places and validation and split in ("train", "val"):
         source, held = "train", {"val": validation}
     if source not in places:
         return None
-    return make_class_index(_walk(places[source], classes), classes, True, split, held)
+    with aside(unless=source == split):
+        listing = _walk(places[source], classes)
+    if listing.files:
+        return make_class_index(listing, classes, True, split, held)
+    cause = "there are no pictures in its class folders"
+    lose_split(source, listing.source, cause, "put them there")
+    return None
 
 
 def _from_one(root: Path, split: str, validation: float) -> ClassIndex | None:
@@ -105,7 +117,9 @@ def _from_one(root: Path, split: str, validation: float) -> ClassIndex | None:
             f"table ({split}.csv, labels.csv) is there; set data.root to the folder that holds "
             f"them, or name a table with data.layout.table={tables[0] if tables else 'NAME.csv'}"
         )
-    return make_class_index(_walk(root, classes), classes, True, split, parts(validation))
+    with aside(unless=split == "train"):
+        listing = _walk(root, classes)
+    return make_class_index(listing, classes, True, split, parts(validation))
 
 
 def _walk(place: Path, classes: Sequence[str]) -> Listing:
@@ -124,15 +138,16 @@ def _walk(place: Path, classes: Sequence[str]) -> Listing:
         rows += [(name,)] * (len(files) - before)
         if len(files) == before:
             empty.append(name)
-    if not files:
-        raise DataError(f"{place}: there are no pictures in its class folders; put them there")
     warnings = []
-    if empty:
+    if empty and files:
+        note("empty-class", place, f"has no picture of {listed(empty)}", "add some", "noted")
         warnings.append(f"{place}: has no picture of {listed(empty)}")
+    for path in unread:
+        note("unread-suffix", path, "is of a kind that isn't read", _CONVERT, "dropped")
     if unread:
         warnings.append(
             f"{place}: {len(unread)} file(s) of a kind that isn't read were left out, first "
-            f"{unread[0]}; convert them to JPEG or PNG"
+            f"{unread[0]}; {_CONVERT}"
         )
     return Listing(place, place, files, rows, tuple(warnings))
 

@@ -4,14 +4,17 @@ Lists of Python objects are touched by every reader's reference counts, so that 
 them page by page; arrays are not. An index of COCO's 118k pictures takes about 55 MB, shared.
 """
 
+import itertools
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from visionkit.geometry import Image, read_image
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
@@ -97,6 +100,14 @@ class Index(Protocol):
         """Say why nothing can be learned from the split, if so."""
         ...
 
+    def only(self, keep: NDArray[np.bool_]) -> "Index":
+        """The split with those of its pictures for which ``keep``, [N], is true."""
+        ...
+
+    def with_classes(self, classes: tuple[str, ...]) -> "Index":
+        """The split with another list of classes; what is of none of them is left out."""
+        ...
+
     def dataset(
         self,
         canvas: tuple[int, int],
@@ -111,6 +122,10 @@ class Index(Protocol):
         ``batched`` is asked by lists of these and gives whole batches.
         """
         ...
+
+
+Layout = Callable[[Path, str], Index | None]
+"""Reads one split of a folder; None where the set has no such split."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +149,8 @@ class DetectionIndex:
         classes: names by label.
         category_ids: the data set's own id for each label (gaps are kept).
         warnings: what was mended while reading, one line each.
+        repeats: [M] bool, those that repeat an earlier annotation and so don't train; None for
+            none.
     """
 
     files: StringTable
@@ -148,6 +165,7 @@ class DetectionIndex:
     classes: tuple[str, ...]
     category_ids: tuple[int, ...]
     warnings: tuple[str, ...] = ()
+    repeats: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -192,9 +210,57 @@ class DetectionIndex:
 
         return DetectionDataset(self, canvas, augment, seed, cache)
 
+    def only(self, keep: NDArray[np.bool_]) -> "DetectionIndex":
+        """See :class:`Index`."""
+        kept = np.flatnonzero(keep)
+        counts = np.diff(self.first)
+        rows = np.repeat(keep, counts)
+        return replace(
+            self._rows(rows, np.concatenate([[0], np.cumsum(counts[kept])])),
+            files=StringTable([self.files[i] for i in kept.tolist()]),
+            image_ids=self.image_ids[kept],
+            sizes=self.sizes[kept],
+        )
+
+    def with_classes(self, classes: tuple[str, ...]) -> "DetectionIndex":
+        """See :class:`Index`."""
+        new = {name: label for label, name in enumerate(classes)}
+        labels = np.array([new.get(name, -1) for name in self.classes], np.int64)[self.labels]
+        rows = labels >= 0
+        first = np.concatenate([[0], np.cumsum(rows)])[self.first]
+        mine = dict(zip(self.classes, self.category_ids, strict=True))
+        free = itertools.count(1 + max((0, *self.category_ids)))
+        return replace(
+            self._rows(rows, first),
+            labels=labels[rows],
+            classes=classes,
+            category_ids=tuple(mine[c] if c in mine else next(free) for c in classes),
+        )
+
+    def _rows(self, rows: NDArray[np.bool_], first: NDArray[np.int64]) -> "DetectionIndex":
+        """Keep some annotations, which then begin at ``first``."""
+        return replace(
+            self,
+            first=first,
+            boxes=self.boxes[rows],
+            labels=self.labels[rows],
+            areas=self.areas[rows],
+            crowd=self.crowd[rows],
+            annotation_ids=self.annotation_ids[rows],
+            repeats=None if self.repeats is None else self.repeats[rows],
+        )
+
     def path(self, i: int) -> Path:
         """The file of picture ``i``."""
         return Path(self.files[i])
+
+    def image(self, i: int) -> Image:
+        """Picture ``i``, [H, W, 3] uint8 RGB, turned as its boxes were drawn.
+
+        Raises:
+            DataError: its file is missing, truncated, or no picture.
+        """
+        return read_image(self.path(i), self.size(i))
 
     def size(self, i: int) -> tuple[int, int] | None:
         """Height and width of picture ``i`` as the annotations state them, if they do."""
@@ -206,8 +272,8 @@ class DetectionIndex:
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Boxes [n, 4] (``x1 y1 x2 y2``) and labels [n] of picture ``i`` that training may use.
 
-        Crowds are left out; boxes are clipped to the picture of ``size`` (height, width), and
-        those with no area left are dropped.
+        Crowds and repeats are left out; boxes are clipped to the picture of ``size`` (height,
+        width), and those with no area left are dropped.
         """
         here = slice(int(self.first[i]), int(self.first[i + 1]))
         boxes = self.boxes[here].copy()
@@ -216,4 +282,6 @@ class DetectionIndex:
         np.clip(boxes[:, 0::2], 0, width, out=boxes[:, 0::2])
         np.clip(boxes[:, 1::2], 0, height, out=boxes[:, 1::2])
         keep = ~self.crowd[here] & ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)
+        if self.repeats is not None:
+            keep &= ~self.repeats[here]
         return boxes[keep].astype(np.float32), self.labels[here][keep]

@@ -2,15 +2,13 @@
 
 import csv
 import io
-import os
-import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from visionkit.data.defects import lose
 from visionkit.data.layout import listed, read_text
 from visionkit.errors import DataError
-from visionkit.geometry import IMAGE_SUFFIXES
 
 FILE_COLUMNS = (
     *("file", "filename", "file_name", "image", "path", "filepath", "file_path", "image_path"),
@@ -89,9 +87,9 @@ def read_table(path: Path, columns: Columns, labelled: bool = True) -> Table | N
     names, rows = rows[0][1], rows[1:]
     for line, row in rows:
         if len(row) != len(names):
-            raise DataError(
-                f"{path}:{line}: has {len(row)} values for {len(names)} columns; mend the line"
-            )
+            cause = f"has {len(row)} values for {len(names)} columns"
+            lose("bad-row", f"{path}:{line}", cause, "mend the line")
+    rows = [(line, row) for line, row in rows if len(row) == len(names)]
     file = _column(path, names, columns.file, FILE_COLUMNS, "file_column")
     if file is None:
         raise DataError(
@@ -112,12 +110,18 @@ def read_table(path: Path, columns: Columns, labelled: bool = True) -> Table | N
             f"{path}: no column gives the classes (there are {listed(names)}); call it 'label', or "
             "name it with data.layout.label_column"
         )
+    marks: list[tuple[str, ...]] | None = None
+    if label is None:
+        rows = _markable(path, names, rows, others)
+        marks = [tuple(names[k] for k in others if _MARKS[row[k].lower()]) for _, row in rows]
+    if not rows:
+        raise DataError(f"{path}: no row can be used; mend the rows")
     return Table(
         path=path,
         names=[row[file] for _, row in rows],
         lines=[line for line, _ in rows],
         cells=None if label is None else [row[label] for _, row in rows],
-        marks=None if label is not None else _marked(path, names, rows, others),
+        marks=marks,
         classes=() if label is not None else tuple(names[k] for k in others),
         splits=None if split is None else [row[split] for _, row in rows],
     )
@@ -142,21 +146,26 @@ def _all_marks(rows: list[tuple[int, list[str]]], columns: list[int]) -> bool:
     return all(row[k].lower() in _MARKS for _, row in rows for k in columns)
 
 
-def _marked(
+def _markable(
     path: Path, names: list[str], rows: list[tuple[int, list[str]]], columns: list[int]
-) -> list[tuple[str, ...]]:
-    """The classes that each row has a 1 for."""
-    marked = []
+) -> list[tuple[int, list[str]]]:
+    """The rows that have 0 or 1 for each class."""
+    kept = []
+    some = {k for k in columns if any(row[k].lower() in _MARKS for _, row in rows)}
+    mend = (
+        "where no column is called 'label', all others are classes with 0 or 1: name the column of "
+        "the classes with data.layout.label_column, or remove this one"
+    )
     for line, row in rows:
-        for k in columns:
-            if row[k].lower() not in _MARKS:
-                raise DataError(
-                    f"{path}:{line}: column {names[k]!r} has {row[k]!r}; where no column is called "
-                    "'label', all others are classes with 0 or 1: name the column of the classes "
-                    "with data.layout.label_column, or remove this one"
-                )
-        marked.append(tuple(names[k] for k in columns if _MARKS[row[k].lower()]))
-    return marked
+        wrong = next((k for k in columns if row[k].lower() not in _MARKS), None)
+        if wrong is None:
+            kept.append((line, row))
+            continue
+        cause = f"column {names[wrong]!r} has {row[wrong]!r}"
+        if wrong not in some:
+            raise DataError(f"{path}:{line}: {cause}; {mend}")
+        lose("bad-row", f"{path}:{line}", cause, mend)
+    return kept
 
 
 def classes_of(
@@ -171,10 +180,7 @@ def classes_of(
         several: see :class:`Columns`.
 
     Returns:
-        For each table the classes of each row, and whether each picture has exactly one.
-
-    Raises:
-        DataError: a picture has no class, or several where it may have but one.
+        For each table the classes of each row, and whether each picture is to have exactly one.
     """
     cells = [cell for table in tables for cell in table.cells or ()]
     separator = None
@@ -200,84 +206,29 @@ def classes_of(
             if table.marks is not None
             for row in rows
         )
-    if not several:
-        for table, rows in zip(tables, found, strict=True):
-            for line, row in zip(table.lines, rows, strict=True):
-                if len(row) != 1:
-                    what = "several classes" if row else "no class"
-                    raise DataError(
-                        f"{table.path}:{line}: the picture has {what}; give it one, or allow any "
-                        "number with data.layout.multi_label=true"
-                    )
     return found, not several
+
+
+def with_one_class(
+    table: Table, numbers: Sequence[int], classes: Sequence[tuple[str, ...]]
+) -> list[int]:
+    """Those of the rows ``numbers`` that have exactly one class.
+
+    Raises:
+        DataError: one hasn't, and nobody collects defects.
+    """
+    for i in numbers:
+        if len(classes[i]) != 1:
+            lose(
+                "several-classes" if classes[i] else "no-class",
+                f"{table.path}:{table.lines[i]}",
+                f"the picture has {'several classes' if classes[i] else 'no class'}",
+                "give it one, or allow any number with data.layout.multi_label=true",
+            )
+    return [i for i in numbers if len(classes[i]) == 1]
 
 
 def in_order(names: set[str]) -> tuple[str, ...]:
     """Class names sorted, numbers by their value."""
     numbers = all(name.isdecimal() for name in names)
     return tuple(sorted(names, key=lambda n: (int(n), n) if numbers else (0, n)))
-
-
-class Pictures:
-    """Finds the files that a table names, listing each folder once.
-
-    Args:
-        folders: where to look, in that order. Absolute names need none.
-    """
-
-    def __init__(self, folders: Sequence[Path]) -> None:
-        self.folders = [str(f) for f in dict.fromkeys(folders) if f.is_dir()]
-        self._listed: dict[str, dict[str, str]] = {}
-
-    def find(self, name: str) -> str | None:
-        """The file called ``name``, which may lack the suffix of a picture."""
-        parent, base = posixpath.split(posixpath.normpath(name.replace("\\", "/")))
-        for folder in self.folders:
-            place = os.path.normpath(os.path.join(folder, parent))
-            file = self._files(place).get(base)
-            if file is not None:
-                return os.path.join(place, file)
-        return None
-
-    def _files(self, folder: str) -> dict[str, str]:
-        """The files of a folder by name and, pictures, by name without suffix."""
-        if folder not in self._listed:
-            try:
-                with os.scandir(folder) as entries:
-                    files = sorted(e.name for e in entries if not e.is_dir())
-            except OSError:
-                files = []
-            stems = {
-                stem: name
-                for name in reversed(files)
-                for stem, suffix in [os.path.splitext(name)]
-                if suffix.lower() in IMAGE_SUFFIXES
-            }
-            self._listed[folder] = stems | {name: name for name in files}
-        return self._listed[folder]
-
-
-def find_all(table: Table, rows: Sequence[int], pictures: Pictures) -> list[str]:
-    """The files of a table's rows.
-
-    Raises:
-        DataError: one is missing, or given twice.
-    """
-    found = {i: pictures.find(table.names[i]) if table.names[i] else None for i in rows}
-    missing = [i for i, file in found.items() if file is None]
-    if missing:
-        i = missing[0]
-        raise DataError(
-            f"{table.path}:{table.lines[i]}: there is no picture {table.names[i]!r} "
-            f"({len(missing)} of {len(rows)} are missing; looked in {listed(pictures.folders)}); "
-            "put it there or remove the line"
-        )
-    first: dict[str, int] = {}
-    for i, file in found.items():
-        if first.setdefault(str(file), i) != i:
-            raise DataError(
-                f"{table.path}:{table.lines[i]}: {table.names[i]!r} has a line already, "
-                f"{table.lines[first[str(file)]]}; give each picture one line, with several "
-                "classes as a|b"
-            )
-    return [str(file) for file in found.values()]

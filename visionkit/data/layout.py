@@ -1,4 +1,4 @@
-"""What the readers of data layouts share: finding files, making an index, comparing splits."""
+"""What the readers of data layouts share: finding files, making an index."""
 
 import os
 import posixpath
@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from visionkit.data.index import DetectionIndex, Index, StringTable
+from visionkit.data.box_checks import Where, check_boxes
+from visionkit.data.defects import WAY_OUT, is_collecting, lose
+from visionkit.data.index import DetectionIndex, StringTable
 from visionkit.errors import DataError
 
 SPLITS = ("train", "val", "test")
@@ -60,7 +62,7 @@ def names_in(folder: str | Path) -> frozenset[str]:
     try:
         with os.scandir(folder) as entries:
             return frozenset(entry.name for entry in entries)
-    except OSError:
+    except (OSError, ValueError):  # the latter for a name with a null character
         return frozenset()
 
 
@@ -80,7 +82,9 @@ def missing_from(folder: Path, names: Iterable[str]) -> list[str]:
     return missing
 
 
-def find_pictures(source: Path, names: Sequence[str], folders: Sequence[Path]) -> Path:
+def find_pictures(
+    source: Path, names: Sequence[str], folders: Sequence[Path]
+) -> tuple[Path, frozenset[str]]:
     """Return the first of ``folders`` that holds all pictures called ``names``.
 
     Args:
@@ -88,8 +92,12 @@ def find_pictures(source: Path, names: Sequence[str], folders: Sequence[Path]) -
         names: relative names, at least one.
         folders: where to look.
 
+    Returns:
+        The folder, and the names that it lacks: none, unless somebody collects defects. Then it is
+        the folder that lacks the fewest.
+
     Raises:
-        DataError: none of the folders has all of them.
+        DataError: none of the folders has all of them; or any of them, whoever collects.
     """
     best: tuple[list[str], Path] | None = None
     for folder in folders:
@@ -97,19 +105,52 @@ def find_pictures(source: Path, names: Sequence[str], folders: Sequence[Path]) -
             continue
         missing = missing_from(folder, names)
         if not missing:
-            return folder
+            return folder, frozenset()
         if best is None or len(missing) < len(best[0]):
             best = missing, folder
     if best is not None and len(best[0]) < len(names):
         missing, folder = best
-        where = str(folder)
+        if is_collecting():
+            for name in missing:
+                lose_missing(f"{folder}/{name}", source)
+            return folder, frozenset(missing)
+        where, way_out = str(folder), WAY_OUT
     else:
-        missing = list(names)
+        missing, way_out = list(names), ""
         where = ", ".join(str(f) for f in folders)
     raise DataError(
         f"{source}: {len(missing)} of {len(names)} pictures are missing, first {missing[0]!r} "
-        f"(looked in {where}); put the pictures there or take them out of the annotations"
+        f"(looked in {where}); put the pictures there or take them out of the annotations{way_out}"
     )
+
+
+def lose_missing(picture: str, source: object) -> None:
+    """Go on without a picture that isn't there.
+
+    Args:
+        picture: where it should be.
+        source: what names it.
+
+    Raises:
+        DataError: nobody collects defects.
+    """
+    lose(
+        "missing-file",
+        picture,
+        f"there is no such picture, but {source} names it",
+        "put it there or take it out of the annotations",
+    )
+
+
+def lose_split(split: str, file: object, cause: str, mend: str) -> None:
+    """Go on without a split that is empty.
+
+    Raises:
+        DataError: it is ``train``, or nobody collects defects.
+    """
+    if split == "train":
+        raise DataError(f"{file}: {cause}; {mend}")
+    lose("empty-split", file, cause, mend)
 
 
 def upright_size(path: str | Path) -> tuple[int, int]:
@@ -158,6 +199,8 @@ def make_index(
     crowd: ArrayLike | None = None,
     annotation_ids: ArrayLike | None = None,
     mended: Sequence[str] = (),
+    source: str = "",
+    where: Where | None = None,
 ) -> DetectionIndex:
     """Make an index from flat columns, whose annotations may stand in any order.
 
@@ -175,6 +218,9 @@ def make_index(
         crowd: [M], none by default.
         annotation_ids: [M], 1..M in the index's order by default.
         mended: what was mended while reading, one line each.
+        source: the file that the lines begin with which tell of boxes that don't train; none are
+            told without it.
+        where: tells where annotation ``m`` of the columns stands.
     """
     belongs = np.asarray(owner, np.int64)
     order = np.argsort(belongs, kind="stable")
@@ -182,25 +228,36 @@ def make_index(
     first = np.zeros(len(files) + 1, np.int64)
     np.cumsum(np.bincount(belongs, minlength=len(files)), out=first[1:])
     count = len(order)
+    stated = np.asarray(sizes, np.int32).reshape(-1, 2)
 
     def column(values: ArrayLike | None, default: ArrayLike, dtype: type) -> NDArray[Any]:
         return np.asarray(default, dtype) if values is None else np.asarray(values, dtype)[order]
 
+    sorted_labels = np.asarray(labels, np.int64)[order]
+    crowds = column(crowd, np.zeros(count), np.bool_)
+
+    def place(m: int) -> tuple[str, str]:
+        given = int(order[m])
+        return where(given) if where else (source, f"annotation number {given}")
+
+    repeats, untrained = check_boxes(belongs[order], xywh, sorted_labels, crowds, stated, place)
+    told = [f"{source}: {line}" for line in untrained] if source else []
     return DetectionIndex(
         files=StringTable(files),
         image_ids=np.asarray(
             np.arange(1, len(files) + 1) if image_ids is None else image_ids, np.int64
         ),
-        sizes=np.asarray(sizes, np.int32).reshape(-1, 2),
+        sizes=stated,
         first=first,
         boxes=xywh,
-        labels=np.asarray(labels, np.int64)[order],
+        labels=sorted_labels,
         areas=column(areas, xywh[:, 2] * xywh[:, 3], np.float64),
-        crowd=column(crowd, np.zeros(count), np.bool_),
+        crowd=crowds,
         annotation_ids=column(annotation_ids, np.arange(1, count + 1), np.int64),
         classes=tuple(classes),
         category_ids=tuple(category_ids),
-        warnings=tuple(mended),
+        warnings=(*mended, *told),
+        repeats=repeats,
     )
 
 
@@ -218,35 +275,3 @@ def listed(values: Sequence[object], limit: int = 10) -> str:
     """Write values as ``a, b, c``, shortened after ``limit``."""
     text = ", ".join(str(v) for v in values[:limit])
     return text + (f" and {len(values) - limit} more" if len(values) > limit else "")
-
-
-def same_classes(indices: Mapping[str, Index]) -> None:
-    """Check that all splits of a set have the same classes in the same order.
-
-    Args:
-        indices: split name -> index.
-
-    Raises:
-        DataError: two splits differ; says in which classes.
-    """
-    reference: tuple[str, Index] | None = None
-    for split, index in indices.items():
-        if reference is None:
-            reference = split, index
-            continue
-        ours, theirs = reference[1].classes, index.classes
-        if ours == theirs:
-            continue
-        lacking = [name for name in ours if name not in theirs]
-        extra = [name for name in theirs if name not in ours]
-        parts = []
-        if lacking:
-            parts.append(f"{split} lacks {listed(lacking)}")
-        if extra:
-            parts.append(f"only {split} has {listed(extra)}")
-        if not parts:
-            parts.append(f"the order differs: {listed(ours)} against {listed(theirs)}")
-        raise DataError(
-            f"{reference[0]} and {split} have different classes ({'; '.join(parts)}); "
-            "give all splits the same list of categories"
-        )

@@ -8,16 +8,17 @@ from pathlib import Path
 
 from visionkit.data.class_index import ClassIndex
 from visionkit.data.class_listing import SPELLINGS, Listing, make_class_index, parts
+from visionkit.data.defects import aside, is_collecting, lose
 from visionkit.data.label_table import (
     Columns,
-    Pictures,
     Table,
     classes_of,
-    find_all,
     in_order,
     read_table,
+    with_one_class,
 )
 from visionkit.data.layout import listed, names_in
+from visionkit.data.table_pictures import Pictures, find_all
 from visionkit.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -75,39 +76,64 @@ def read_tables(
         columns: which to take.
         validation: part of the training rows that becomes ``val`` where there is none.
     """
-    tables: dict[str, Table] = {}
-    for name, path in paths.items():
-        table = read_table(path, columns, labelled=name != "test")
-        first = next(iter(tables.values()), table)
-        if table is not None and first is not None and _way(table) != _way(first):
-            if name != "test":
-                raise DataError(
-                    f"{path}: has {_way(table)}, but {first.path} has {_way(first)}; "
-                    "give every table the same columns"
-                )
-            table = None
-        if table is not None:
-            tables[name] = table
-        elif split == name:
-            log.warning("%s: gives no classes, so there is nothing to score: left out", path)
+    tables = _read_all(split, paths, columns)
     found, exclusive = classes_of(list(tables.values()), columns.several)
     chosen: dict[str, _Rows] = {}
     for (name, table), rows in zip(tables.items(), found, strict=True):
-        for part, numbers in _by_split(name, table).items():
-            chosen[part] = _Rows(table, numbers, [rows[i] for i in numbers])
-    classes = _classes(chosen)
+        with aside(unless=_tells(name, split)):
+            parts_of = _by_split(name, table)
+            for part, numbers in parts_of.items():
+                if exclusive:
+                    numbers = with_one_class(table, numbers, rows)
+                chosen[part] = _Rows(table, numbers, [rows[i] for i in numbers])
+    classes, chosen = _classes(chosen, split)
     held: Mapping[str, float] = {}
     source = split
     if "" in chosen:
         source, held = "", parts(validation)
-    elif "val" not in chosen and validation and split in ("train", "val"):
+    elif "val" not in {*chosen, *paths} and validation and split in ("train", "val"):
         source, held = "train", {"val": validation}
     if source not in chosen:
         return None
     mine = chosen[source]
-    files = find_all(mine.table, mine.numbers, _places(root, source, mine.table))
-    listing = Listing(mine.table.path, root, files, mine.classes)
+    if not mine.numbers:
+        raise DataError(f"{mine.table.path}: no row can be used; mend the rows")
+    with aside(unless=_tells(source, split)):
+        files = find_all(mine.table, mine.numbers, _places(root, source, mine.table))
+    rows = [row for i, row in zip(mine.numbers, mine.classes, strict=True) if i in files]
+    listing = Listing(mine.table.path, root, list(files.values()), rows)
     return make_class_index(listing, classes, exclusive, split, held)
+
+
+def _tells(name: str, split: str) -> bool:
+    """Whether reading ``split`` tells what is wrong with the rows of ``name``."""
+    return name == split or (name == "" and split == "train")
+
+
+def _read_all(split: str, paths: Mapping[str, Path], columns: Columns) -> dict[str, Table]:
+    """Read the tables of all splits, since what one has tells how to read the others."""
+    tables: dict[str, Table] = {}
+    for name, path in paths.items():
+        try:
+            with aside(unless=_tells(name, split)):
+                table = read_table(path, columns, labelled=name != "test")
+            first = next(iter(tables.values()), table)
+            if table is not None and first is not None and _way(table) != _way(first):
+                if name != "test":
+                    raise DataError(
+                        f"{path}: has {_way(table)}, but {first.path} has {_way(first)}; "
+                        "give every table the same columns"
+                    )
+                table = None
+        except DataError:
+            if is_collecting() and name not in ("", split):
+                continue
+            raise
+        if table is not None:
+            tables[name] = table
+        elif split == name:
+            log.warning("%s: gives no classes, so there is nothing to score: left out", path)
+    return tables
 
 
 def _way(table: Table) -> str:
@@ -124,15 +150,18 @@ def _by_split(name: str, table: Table) -> dict[str, list[int]]:
     for i, value in enumerate(table.splits):
         split = split_of.get(value.lower())
         if split is None:
-            raise DataError(
-                f"{table.path}:{table.lines[i]}: {value!r} is no split; write train, val or test"
-            )
+            where = f"{table.path}:{table.lines[i]}"
+            lose("bad-split", where, f"{value!r} is no split", "write train, val or test")
+            continue
         found.setdefault(split, []).append(i)
     return found
 
 
-def _classes(chosen: Mapping[str, _Rows]) -> tuple[str, ...]:
-    """The classes of the training rows, which must be all there are."""
+def _classes(chosen: Mapping[str, _Rows], split: str) -> tuple[tuple[str, ...], dict[str, _Rows]]:
+    """The classes of the training rows, which must be all there are, and the rows that have them.
+
+    Only what is wrong with the rows of ``split`` is told.
+    """
     columns = [rows.table for rows in chosen.values() if rows.table.marks is not None]
     if columns:
         classes = columns[0].classes
@@ -143,18 +172,26 @@ def _classes(chosen: Mapping[str, _Rows]) -> tuple[str, ...]:
                     f"{table.path}: {columns[0].path} has other columns of classes (they differ "
                     f"in {listed(differ)}); give every table the same"
                 )
-        return classes
+        return classes, dict(chosen)
     every = [name for name in ("train", "") if name in chosen] or list(chosen)
     known = {c for name in every for row in chosen[name].classes for c in row}
-    for rows in chosen.values():
+    kept = {}
+    for name, rows in chosen.items():
+        pairs = []
         for i, row in zip(rows.numbers, rows.classes, strict=True):
             extra = [c for c in row if c not in known]
             if extra:
-                raise DataError(
-                    f"{rows.table.path}:{rows.table.lines[i]}: no training picture is of the class "
-                    f"{extra[0]!r}; add some there or remove the line"
-                )
-    return in_order(known)
+                with aside(unless=_tells(name, split)):
+                    lose(
+                        "class-in-one-split",
+                        f"{rows.table.path}:{rows.table.lines[i]}",
+                        f"no training picture is of the class {extra[0]!r}",
+                        "add some there or remove the line",
+                    )
+            else:
+                pairs.append((i, row))
+        kept[name] = _Rows(rows.table, [i for i, _ in pairs], [row for _, row in pairs])
+    return in_order(known), kept
 
 
 def _places(root: Path, split: str, table: Table) -> Pictures:

@@ -7,11 +7,9 @@ a .txt list of files), below ``path`` if that is given. The labels of ``.../imag
 four numbers is a polygon, and stands for the box around it.
 """
 
-import math
 import os
 import posixpath
 import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,17 +23,15 @@ from visionkit.data.layout import (
     find_pictures,
     first_repeat,
     listed,
+    lose_split,
     make_index,
     names_in,
     read_text,
     split_names,
-    upright_size,
 )
+from visionkit.data.yolo_labels import Labels, existing, label_file_of
 from visionkit.errors import DataError
 from visionkit.geometry import IMAGE_SUFFIXES
-
-_NOT_NORMALISED = 10.0
-_OUTSIDE = "with values outside 0..1: clipped"
 
 
 def read_yolo_txt(root: str | Path, split: str) -> DetectionIndex | None:
@@ -52,7 +48,8 @@ def read_yolo_txt(root: str | Path, split: str) -> DetectionIndex | None:
         The index, or None where ``data.yaml`` names no such split.
 
     Raises:
-        DataError: ``data.yaml`` or pictures are missing, or a row is no label of the set.
+        DataError: ``data.yaml`` or pictures are missing, or a row is no label of the set. While
+            somebody collects defects, single pictures and rows are left out instead.
     """
     root = check_root(root)
     config = _find_yaml(root)
@@ -65,48 +62,33 @@ def read_yolo_txt(root: str | Path, split: str) -> DetectionIndex | None:
         return None
     files = [file for place in places for file in _pictures(config, content, split, place)]
     if not files:
-        raise DataError(
-            f"{config}: {split} ({listed(places)}) has no pictures; add some or remove the key"
-        )
-    mended: Counter[str] = Counter()
-    label_of = {number: label for label, number in enumerate(numbers)}
-    owner: list[int] = []
-    labels: list[int] = []
-    boxes: list[tuple[float, float, float, float]] = []
-    sizes: list[tuple[int, int]] = []
-    label_files = [_label_file(file) for file in files]
-    there = _existing(label_files)
+        cause = f"{split} ({listed(places)}) has no pictures"
+        lose_split(split, config, cause, "add some or remove the key")
+        return None
+    label_files = [label_file_of(file) for file in files]
+    there = existing(label_files)
     if not there:
         raise DataError(
             f"{config}: none of the {len(files)} pictures of {split} has a label file "
             f"(first looked for {label_files[0]}); put labels/ beside images/"
         )
-    for i, (file, label_file) in enumerate(zip(files, label_files, strict=True)):
-        height, width = upright_size(file)
-        sizes.append((height, width))
-        if label_file not in there:
-            continue
-        for number, row in enumerate(read_text(Path(label_file)).splitlines(), 1):
-            if not row.strip():
-                continue
-            category, (x1, y1, x2, y2) = _row(f"{label_file}:{number}", row, mended)
-            if category not in label_of:
-                raise DataError(
-                    f"{label_file}:{number}: class {category} isn't declared in {config} "
-                    f"(declared: {listed(numbers)}); add it to names or mend the row"
-                )
-            owner.append(i)
-            labels.append(label_of[category])
-            boxes.append((x1 * width, y1 * height, (x2 - x1) * width, (y2 - y1) * height))
+    reader = Labels(config, numbers)
+    for file, label_file in zip(files, label_files, strict=True):
+        reader.take(file, label_file if label_file in there else None)
+    if not reader.files:
+        raise DataError(f"{config}: no picture of {split} can be used; mend or replace them")
+    clipped = f"{reader.clipped} row(s) with values outside 0..1: clipped"
     return make_index(
-        files=files,
-        sizes=sizes,
-        owner=owner,
-        boxes=boxes,
-        labels=labels,
+        files=reader.files,
+        sizes=reader.sizes,
+        owner=reader.owner,
+        boxes=reader.boxes,
+        labels=reader.labels,
         classes=classes,
         category_ids=numbers,
-        mended=[f"{config}: {split}: {count} row(s) {what}" for what, count in mended.items()],
+        mended=[f"{config}: {split}: {clipped}"] if reader.clipped else [],
+        source=f"{config}: {split}",
+        where=reader.place,
     )
 
 
@@ -209,62 +191,5 @@ def _from_list(path: Path, bases: Sequence[Path]) -> list[str]:
     names = [posixpath.normpath(row) for row in rows if row]
     if not names:
         return []
-    folder = find_pictures(path, names, [path.parent, *bases])
-    return [os.path.join(folder, name) for name in names]
-
-
-def _label_file(picture: str) -> str:
-    parts = picture.split(os.sep)
-    folders = parts[:-1]
-    if "images" in folders:
-        folders[len(folders) - 1 - folders[::-1].index("images")] = "labels"
-    return os.sep.join([*folders, os.path.splitext(parts[-1])[0] + ".txt"])
-
-
-def _existing(files: Sequence[str]) -> set[str]:
-    """Those of ``files`` that exist, listing each folder once."""
-    listings: dict[str, frozenset[str]] = {}
-    there = set()
-    for file in files:
-        parent, name = os.path.split(file)
-        if parent not in listings:
-            listings[parent] = names_in(parent)
-        if name in listings[parent]:
-            there.add(file)
-    return there
-
-
-def _row(
-    where: str, row: str, mended: Counter[str]
-) -> tuple[int, tuple[float, float, float, float]]:
-    """Class, and corners of the box as parts of the picture."""
-    try:
-        category, *values = [float(v) for v in row.split()]
-    except ValueError as error:
-        raise DataError(
-            f"{where}: {row.strip()[:60]!r} isn't numbers; write: class cx cy w h"
-        ) from error
-    polygon = len(values) >= 6 and len(values) % 2 == 0
-    if not (len(values) == 4 or polygon) or not all(map(math.isfinite, [category, *values])):
-        raise DataError(
-            f"{where}: {row.strip()[:60]!r} is neither class cx cy w h nor class and a polygon "
-            "of x y pairs; mend the row"
-        )
-    if category != int(category) or category < 0:
-        raise DataError(f"{where}: class {category:g} isn't a whole number; mend the row")
-    if max(map(abs, values)) > _NOT_NORMALISED:
-        raise DataError(
-            f"{where}: {row.strip()[:60]!r} isn't normalised; "
-            "divide x and w by the picture's width, y and h by its height"
-        )
-    if min(values) < 0 or max(values) > 1:
-        mended[_OUTSIDE] += 1
-    if polygon:
-        x, y = values[0::2], values[1::2]
-        corners = min(x), min(y), max(x), max(y)
-    else:
-        cx, cy, w, h = values
-        w, h = max(w, 0.0), max(h, 0.0)
-        corners = cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2
-    x1, y1, x2, y2 = (min(max(v, 0.0), 1.0) for v in corners)
-    return int(category), (x1, y1, x2, y2)
+    folder, missing = find_pictures(path, names, [path.parent, *bases])
+    return [os.path.join(folder, name) for name in names if name not in missing]

@@ -1,0 +1,148 @@
+"""Reading a set without what is wrong with it: ``data.defects=drop``."""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from visionkit.data.class_lists import same_classes
+from visionkit.data.defects import Defect, collecting, lose_by
+from visionkit.data.index import Index, Layout
+from visionkit.errors import DataError
+
+log = logging.getLogger(__name__)
+
+_PICTURES = {
+    "can't be read": "missing-file",
+    "the file is empty": "empty-file",
+    "truncated": "truncated",
+}
+"""How the cause begins, and the kind of defect; any other picture is ``unreadable``."""
+
+
+class Dropping:
+    """Reads splits and leaves out the annotations, pictures and classes that have a defect.
+
+    Every picture is decoded once, since some damage shows no sooner. A split other than ``train``
+    that can't be read at all is left out. The classes are those of ``train``.
+
+    Args:
+        layout: reads one split of a folder.
+        root: the folder.
+    """
+
+    def __init__(self, layout: Layout, root: Path) -> None:
+        self.layout, self.root = layout, root
+        self._classes: tuple[str, ...] | None = None
+        self._left_out: set[str] = set()
+
+    def read(self, splits: Sequence[str]) -> dict[str, Index]:
+        """Read those of ``splits`` that are there, and warn of what is left out; once of a split.
+
+        Raises:
+            DataError: nothing of ``train`` can be used, or none of the splits can.
+        """
+        defects: list[Defect] = []
+        errors: list[DataError] = []
+        read: dict[str, Index] = {}
+        wanted = [split for split in splits if split not in self._left_out]
+        if wanted and "train" not in wanted:
+            self._learn_classes()
+        for split in sorted(wanted, key=lambda name: name != "train"):
+            with collecting(split) as found:
+                try:
+                    index = self._read(split, found)
+                except DataError as error:
+                    if split == "train":
+                        raise
+                    errors.append(error)
+                    lose_by(error, "unusable-split")
+                    index = None
+            defects += found
+            if index is not None:
+                read[split] = index
+        if errors and len(errors) == len(splits):
+            raise errors[0]
+        self._left_out |= set(wanted) - set(read)
+        self._warn(defects)
+        return read
+
+    def _learn_classes(self) -> None:
+        """Take the classes from the training split though it isn't wanted."""
+        if self._classes is None:
+            with collecting():
+                try:
+                    index = self.layout(self.root, "train")
+                except DataError:  # whoever wants it will hear of it
+                    return
+            self._classes = None if index is None else index.classes
+
+    def _read(self, split: str, found: list[Defect]) -> Index | None:
+        index = self.layout(self.root, split)
+        if index is None:
+            return None
+        if split == "train" or self._classes is None:
+            self._classes = index.classes
+        index = readable(index)
+        index = same_classes(self.root, {split: index}, self._classes)[split]
+        if not len(index):
+            last = f" ({found[-1].file}: {found[-1].cause})" if found else ""
+            raise DataError(f"{self.root}: no picture of {split} can be used{last}; mend the set")
+        return index
+
+    def _warn(self, defects: Sequence[Defect]) -> None:
+        """One line for each kind of what was left out; readers tell of the rest themselves."""
+        kinds: dict[str, list[Defect]] = {}
+        for defect in defects:
+            if defect.effect == "stops":
+                kinds.setdefault(defect.kind, []).append(defect)
+        for kind, mine in kinds.items():
+            first = "first " if len(mine) > 1 else ""
+            log.warning(
+                "data.defects=drop: left out %d x %s, %s%s", len(mine), kind, first, mine[0].line
+            )
+
+
+def readable(index: Index) -> Index:
+    """Decode every picture and leave out those that can't be.
+
+    Args:
+        index: a split whose pictures are files; any other is returned as it is.
+
+    Raises:
+        DataError: there is such a picture, and nobody collects defects.
+    """
+    files = getattr(index, "files", None)
+    if files is None:
+        return index
+
+    def problem(i: int) -> DataError | None:
+        try:
+            index.image(i)  # type: ignore[attr-defined]
+        except DataError as error:
+            return error
+        return None
+
+    console = Console(stderr=True)
+    with ThreadPoolExecutor() as pool:
+        problems = list(
+            track(
+                pool.map(problem, range(len(index))),
+                "checking pictures",
+                len(index),
+                console=console,
+                transient=True,
+                disable=not console.is_terminal,
+            )
+        )
+    for i, error in enumerate(problems):
+        if error is not None:
+            cause = str(error).removeprefix(f"{files[i]}: ")
+            kinds = [kind for start, kind in _PICTURES.items() if cause.startswith(start)]
+            lose_by(error, kinds[0] if kinds else "unreadable")
+    good = np.array([error is None for error in problems], np.bool_)
+    return index if good.all() else index.only(good)
