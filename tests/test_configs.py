@@ -26,9 +26,14 @@ OF_CLASSIFICATION = {
 }
 
 
+# what an option can't do without
+WITH = {("head", "faster_rcnn"): ["neck=fpn", "neck.strides=[4,8,16,32,64]"]}
+
+
 def composed(group, option, root, run_dir):
     task = "classification" if option in OF_CLASSIFICATION.get(group, []) else "detection"
     words = [] if group == "task" else [f"task={task}"]
+    words += WITH.get((group, option), [])
     return compose([*words, f"{group}={option}", f"data.root={root}", f"run_dir={run_dir}"])
 
 
@@ -74,7 +79,11 @@ def test_every_file_says_what_it_is():
 
 @pytest.mark.parametrize(
     ("name", "millions", "gflops"),
-    [("yolo", 2.3, 6.0), ("yolo_s", 9.2, 23.0), ("yolo_m", 19.8, 59.4), ("yolo_l", 32.0, 118.0)],
+    [
+        *[("yolo", 2.3, 6.0), ("yolo_s", 9.2, 23.0), ("yolo_m", 19.8, 59.4)],
+        *[("yolo_l", 32.0, 118.0), ("faster_rcnn", 41.8, 178.5), ("faster_rcnn_v2", 43.7, 451.6)],
+        ("cascade_rcnn", 69.4, 225.0),
+    ],
 )
 def test_the_models_are_of_the_stated_size(name, millions, gflops):
     text = (config_dir() / "model" / f"{name}.yaml").read_text()

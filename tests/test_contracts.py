@@ -13,12 +13,16 @@ from visionkit.results import Classification
 
 FOUND = groups([config_dir()])
 CANVAS = (96, 128)
+BOXES = make_batch([[[8, 8, 60, 50], [40, 30, 90, 90]], []], [[0, 2], []], CANVAS)
 BATCHES = {
-    "yolo": make_batch([[[8, 8, 60, 50], [40, 30, 90, 90]], []], [[0, 2], []], CANVAS),
+    "yolo": BOXES,
+    "faster_rcnn": BOXES,
     "classification": make_label_batch([[2], [0]], 3, CANVAS),
 }
-NECKS = {"yolo": "fpn", "classification": "identity"}
-TASKS = {"yolo": "detection", "classification": "classification"}
+NECKS = {"yolo": "fpn", "faster_rcnn": "fpn", "classification": "identity"}
+TASKS = {"yolo": "detection", "faster_rcnn": "detection", "classification": "classification"}
+SMALL_RCNN = ["neck.out_channels=32", "head.representation=32", "head.samples=64"]
+MORE = {"faster_rcnn": ["neck.strides=[4,8,16,32,64]", *SMALL_RCNN]}
 
 # the smallest member of each family; the networks of conf/backbone that aren't of torchvision
 SMALLEST = """
@@ -41,7 +45,7 @@ def test_every_head_and_neck_is_tested():
 
 def built(backbone, neck, head, *more):
     words = [f"task={TASKS[head]}", "data.root=.", *backbone.split(), f"neck={neck}", *more]
-    spec = plain(compose([*words, f"head={head}"]))
+    spec = plain(compose([*words, f"head={head}", *MORE.get(head, [])]))
     torch.manual_seed(0)
     try:
         return build_model(spec, 3)
@@ -53,7 +57,18 @@ def built(backbone, neck, head, *more):
 
 @pytest.mark.parametrize(("backbone", "neck", "head"), COMBINATIONS)
 def test_a_combination_learns_and_predicts(backbone, neck, head):
-    model, batch = built(backbone, neck, head).train(), BATCHES[head]
+    learns_and_predicts(built(backbone, neck, head), BATCHES[head])
+
+
+@pytest.mark.parametrize("name", [name for name in FOUND["model"] if "rcnn" in name])
+def test_a_two_stage_model_learns_and_predicts(name):
+    words = ["task=detection", "data.root=.", f"model={name}", *SMALL_RCNN]
+    torch.manual_seed(0)
+    learns_and_predicts(build_model(plain(compose(words)), 3), BOXES)
+
+
+def learns_and_predicts(model, batch):
+    model.train()
     losses = model.head.loss(model(batch.images), batch)
     total = sum(losses.values())
     assert torch.isfinite(total)

@@ -10,6 +10,7 @@ from visionkit.ops.boxes import (
     box_iou,
     boxes_from_distances,
     complete_iou,
+    generalised_iou,
     grid_points,
     suppress,
 )
@@ -46,14 +47,22 @@ def test_ciou_of_distant_boxes_still_pulls_them_together():
     assert a.grad[0, 2] < 0  # the right side goes right
 
 
+def test_giou_by_hand():
+    a = torch.tensor([[0.0, 0, 4, 2], [0, 0, 2, 2], [1, 1, 3, 3]])
+    b = torch.tensor([[2.0, 0, 4, 4], [4, 0, 6, 2], [1, 1, 3, 3]])
+    # 4 of 12 in a hull of 16; nothing of 8 in a hull of 12; the same
+    assert generalised_iou(a, b).tolist() == pytest.approx([4 / 12 - 4 / 16, -4 / 12, 1])
+
+
 @pytest.mark.parametrize("box", [[5.0, 5, 5, 5], [5, 5, 5, 9], [5, 5, 9, 5], [0, 0, 8, 8]])
 def test_gradients_are_finite_for_degenerate_boxes(box):
     a = torch.tensor([box], dtype=torch.float32, requires_grad=True)
     for other in ([5.0, 5, 5, 5], [0, 0, 8, 8], [1, 1, 1, 7]):
-        value = complete_iou(a, torch.tensor([other], dtype=torch.float32))
-        assert torch.isfinite(value).all()
-        (gradient,) = torch.autograd.grad(value.sum(), a)
-        assert torch.isfinite(gradient).all()
+        for iou in (complete_iou, generalised_iou):
+            value = iou(a, torch.tensor([other], dtype=torch.float32))
+            assert torch.isfinite(value).all()
+            (gradient,) = torch.autograd.grad(value.sum(), a)
+            assert torch.isfinite(gradient).all()
 
 
 def test_grid_points_are_the_centres_of_cells_row_by_row():

@@ -58,6 +58,17 @@ def complete_iou(a: Tensor, b: Tensor) -> Tensor:
     return iou - distance / diagonal - weight * aspect
 
 
+def generalised_iou(a: Tensor, b: Tensor) -> Tensor:
+    """GIoU (Rezatofighi et al. 2019) of paired boxes [N, 4]: IoU less the hull's empty part."""
+    inter, union = _overlap(a, b)
+    ax1, ay1, ax2, ay2 = a.unbind(-1)
+    bx1, by1, bx2, by2 = b.unbind(-1)
+    hull_w = torch.maximum(ax2, bx2) - torch.minimum(ax1, bx1)
+    hull_h = torch.maximum(ay2, by2) - torch.minimum(ay1, by1)
+    hull = hull_w * hull_h
+    return inter / union.clamp(min=1e-9) - (hull - union) / hull.clamp(min=1e-9)
+
+
 def grid_points(
     sizes: list[tuple[int, int]], strides: list[int], device: torch.device
 ) -> tuple[Tensor, Tensor]:
