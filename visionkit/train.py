@@ -27,6 +27,7 @@ from visionkit.heads.base import PredictOptions
 from visionkit.lightning_says import quieten, refusal
 from visionkit.metrics.base import Evaluator
 from visionkit.models.model import Model, build_model
+from visionkit.models.weights import start_from
 from visionkit.resume import bring_best, check_resume, find_resume, keep_logs
 from visionkit.tasks.base import Task
 from visionkit.tasks.optim import parameter_groups
@@ -83,7 +84,7 @@ class Run:
         model = build_model(self.plain, len(self.info.classes), allow=self.allow)
         weights = self.plain["model"]["weights"]
         if weights != "none":
-            checkpoint.start_from(model, weights)
+            start_from(model, weights, self.info.classes)
         model.head.check(self.info)
         if model.head.calibrates and "val" not in self.data.splits:
             raise ConfigError(

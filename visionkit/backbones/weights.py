@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from visionkit.targets import first_line
 log = logging.getLogger(__name__)
 
 _PREFIXES = ("", "module.", "backbone.", "backbone.net.", "backbone.body.", "model.", "net.")
+"""With ``features.`` after them: torchvision's detectors leave that out of a MobileNet's names."""
 
 
 def load_weights(backbone: Backbone, path: str | Path) -> int:
@@ -34,11 +36,12 @@ def load_weights(backbone: Backbone, path: str | Path) -> int:
     state, preprocess = _read(Path(path))
     own = {_canonical(_without_net(k)): (k, v) for k, v in backbone.state_dict().items()}
     best: dict[str, tuple[str, Tensor]] = {}
-    for prefix in _PREFIXES:
+    for prefix, start in product(_PREFIXES, ("", "features.")):
         found = {
-            _canonical(key.removeprefix(prefix)): (key, tensor)
+            name: (key, tensor)
             for key, tensor in state.items()
-            if key.startswith(prefix) and _canonical(key.removeprefix(prefix)) in own
+            if key.startswith(prefix)
+            and (name := _canonical(start + key.removeprefix(prefix))) in own
         }
         if len(found) > len(best):
             best = found

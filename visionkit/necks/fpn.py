@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,9 +20,11 @@ class FPN(Neck):
 
     Args:
         in_features: what the backbone gives.
-        strides: the maps wanted; those beyond the backbone's largest are made by stride-2
-            convolutions from the last one.
+        strides: the maps wanted; those beyond the backbone's largest are made from the last one.
         out_channels: of every map.
+        norm: what follows each convolution.
+        extra: what makes the maps beyond the backbone's: 3x3 convolutions of stride 2 (as in Lin et
+            al. 2017b, RetinaNet), or every second cell (``pool``, as in Faster R-CNN).
     """
 
     def __init__(
@@ -29,6 +32,8 @@ class FPN(Neck):
         in_features: Sequence[FeatureSpec],
         strides: Sequence[Positive] = (8, 16, 32),
         out_channels: Positive = 256,
+        norm: Literal["none", "batch"] = "none",
+        extra: Literal["conv", "pool"] = "conv",
     ) -> None:
         super().__init__(in_features)
         deepest = max(f.stride for f in in_features)
@@ -39,12 +44,12 @@ class FPN(Neck):
                 f"neck.strides: beyond the backbone's {deepest}, strides double: "
                 f"{deepest * 2}, {deepest * 4} ...; got {beyond}"
             )
-        self.laterals = nn.ModuleList(nn.Conv2d(f.channels, out_channels, 1) for f in self.inputs)
-        self.smooth = nn.ModuleList(
-            nn.Conv2d(out_channels, out_channels, 3, padding=1) for _ in self.inputs
-        )
+        width = out_channels
+        self.laterals = nn.ModuleList(_conv(f.channels, width, 1, norm) for f in self.inputs)
+        self.smooth = nn.ModuleList(_conv(width, width, 3, norm) for _ in self.inputs)
         self.extra = nn.ModuleList(
-            nn.Conv2d(out_channels, out_channels, 3, stride=2, padding=1) for _ in beyond
+            nn.MaxPool2d(1, stride=2) if extra == "pool" else _conv(width, width, 3, norm, stride=2)
+            for _ in beyond
         )
         self.features = tuple(FeatureSpec(f"p{s}", out_channels, s) for s in strides)
 
@@ -114,6 +119,16 @@ class PAFPN(Neck):
                 below = F.interpolate(below, size=x[i + 1].shape[-2:], mode="nearest")
             x[i + 1] = self.up[i](torch.cat([below, x[i + 1]], 1))
         return {f.name: y for f, y in zip(self.features, x, strict=True)}
+
+
+def _conv(inputs: int, outputs: int, kernel: int, norm: str, stride: int = 1) -> nn.Module:
+    """Return a convolution that keeps the variance of its input, with the norm behind it."""
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=norm == "none")
+    nn.init.kaiming_uniform_(conv.weight, a=1)
+    if conv.bias is None:
+        return nn.Sequential(conv, nn.BatchNorm2d(outputs))
+    nn.init.zeros_(conv.bias)
+    return conv
 
 
 def upsample(x: Tensor, like: Tensor) -> Tensor:
