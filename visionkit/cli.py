@@ -1,4 +1,4 @@
-"""The command line: ``visionkit train|evaluate|predict|list``.
+"""The command line: ``visionkit train|evaluate|predict|check_data|list``.
 
 Imports are inside the functions, so that ``visionkit --help`` answers at once.
 """
@@ -7,7 +7,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +17,17 @@ from visionkit.errors import ConfigError, VisionkitError, one_line
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+HARMED = 1
 INTERRUPTED = 130
 _HELP = """\
 usage: visionkit COMMAND [key=value ...]
 
 commands:
-  train     task=NAME [model= backbone= neck= head= data= experiment= run_dir= seed= resume=]
-  evaluate  checkpoint=FILE [data= data.root= split=test run_dir=]
-  predict   checkpoint=FILE source=IMAGE|DIR|GLOB [run_dir=]
-  list      [tasks, models, backbones, heads, data, experiments ...]
+  train       task=NAME [model= backbone= neck= head= data= experiment= run_dir= seed= resume=]
+  evaluate    checkpoint=FILE [data= data.root= split=test run_dir=]
+  predict     checkpoint=FILE source=IMAGE|DIR|GLOB [run_dir=]
+  check_data  data=coco data.root=DIR [run_dir=]
+  list        [tasks, models, backbones, heads, data, experiments ...]
 
 options:
   --config-dir DIR  a folder of your own groups and experiments, beside those of visionkit
@@ -55,6 +57,14 @@ The data are the checkpoint's own, unless data= chooses others.
 _PREDICT_HELP = """\
 usage: visionkit predict checkpoint=FILE source=IMAGE|DIR|GLOB [run_dir= predict.confidence=]
 """
+_CHECK_DATA_HELP = """\
+usage: visionkit check_data data=coco data.root=DIR [run_dir= threads= check.near= ...]
+
+Reads a set as training does, looks at every picture once, and reports each defect with its file,
+cause and mend, and the set in figures: on the screen, in report.json and in report.png.
+
+The exit code is 1 if training would suffer, else 0; 2 if there is no such set.
+"""
 _LIST_HELP = """\
 usage: visionkit list [GROUP] [--config-dir DIR]
 
@@ -64,9 +74,18 @@ experiments, or any other group of conf/, such as necks or optimizers.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0, 2 for an error of the user's, 130 for Ctrl-C."""
+    """Run a command and return its exit code.
+
+    0; 1 if checked data would harm training; 2 for an error of the user's; 130 for Ctrl-C.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    commands = {"train": _train, "evaluate": _evaluate, "predict": _predict, "list": _list}
+    commands: dict[str, Callable[[list[str]], int | None]] = {
+        "train": _train,
+        "evaluate": _evaluate,
+        "predict": _predict,
+        "check_data": _check_data,
+        "list": _list,
+    }
     command, *rest = arguments or ["--help"]
     if command in ("--help", "-h"):
         print(_HELP, end="")
@@ -83,14 +102,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.getcwd() not in sys.path:  # for the user's own packages, named in allow=
             sys.path.append(os.getcwd())
         with one_line():
-            commands[command](rest)
+            return commands[command](rest) or 0
     except VisionkitError as error:
         _report(error)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    return 0
 
 
 def _speak() -> None:
@@ -261,6 +279,16 @@ def _predict(arguments: list[str]) -> None:
     from visionkit.predict import run
 
     run(cfg)
+
+
+def _check_data(arguments: list[str]) -> int:
+    options = _options(arguments, "check_data", _CHECK_DATA_HELP)
+    if options is None:
+        return 0
+    cfg = _composed(options[0], "check_data", options[1])
+    from visionkit.check_data import run
+
+    return HARMED if run(cfg).suffers else 0
 
 
 def _list(arguments: list[str]) -> None:

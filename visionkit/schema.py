@@ -7,7 +7,7 @@ the typed sections below. Nothing here knows a task or a head.
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from visionkit.argtypes import Count, Part, Positive, Range
+from visionkit.argtypes import Amount, Count, Part, Positive, Range
 
 ADDED: dict[str, tuple[str, ...]] = {
     "neck": ("in_features",),
@@ -153,5 +153,32 @@ class PredictRoot:
     batch_size: Positive
 
 
-ROOTS: dict[str, type] = {"config": Root, "evaluate": EvaluateRoot, "predict": PredictRoot}
+@dataclass
+class CheckSection:
+    """``check`` of a data check: from where on something is told."""
+
+    near: Annotated[int | None, Range(0, 8)]
+    few: Count
+    imbalance: Annotated[float, Range(1)]
+    tiny: Amount
+    many: Positive
+
+
+@dataclass
+class CheckRoot:
+    """The configuration of a data check."""
+
+    run_dir: str
+    allow: list[str]
+    threads: Positive | Literal["auto"]
+    check: CheckSection
+    data: Annotated[Any, Node()]
+
+
+ROOTS: dict[str, type] = {
+    "config": Root,
+    "evaluate": EvaluateRoot,
+    "predict": PredictRoot,
+    "check_data": CheckRoot,
+}
 """The schema of each primary configuration in conf/."""

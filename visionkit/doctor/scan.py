@@ -1,0 +1,147 @@
+"""Looking at every picture of a set once, several at a time."""
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from visionkit.data.class_index import ClassIndex
+from visionkit.data.defects import Defect
+from visionkit.data.index import DetectionIndex, Index
+from visionkit.doctor.overheard import Said, damage, overhearing
+from visionkit.doctor.pictures import REPLACE, Look, digest_of, look_at
+from visionkit.errors import DataError
+from visionkit.geometry import read_image
+
+_PART = 32
+"""Pictures for each thread, after which it is seen whether any was damaged."""
+_Item = tuple[str, tuple[int, int] | None]
+
+
+def scan(
+    splits: Mapping[str, Index], threads: int | None = None, console: Console | None = None
+) -> dict[str, list[Look]]:
+    """Look at the pictures of each split, in order.
+
+    Args:
+        splits: by name. Indices that hold neither files nor pixels have no pictures to look at.
+        threads: pictures decoded at a time; as many as there are cores unless given.
+        console: where the progress bar goes if it is a terminal; the error stream unless given.
+    """
+    threads = threads or _cores()
+    found: dict[str, list[Look]] = {}
+    with (
+        _quiet(),
+        overhearing() as (said, stream),
+        _bar(console or Console(file=stream)) as bar,
+        ThreadPoolExecutor(threads) as pool,
+    ):
+        task = bar.add_task("pictures", total=sum(len(index) for index in splits.values()))
+        for split, index in splits.items():
+            looks: list[Look] = []
+            if isinstance(index, ClassIndex) and index.pixels is not None:
+                for image in index.pixels:
+                    looks.append(Look((image.shape[0], image.shape[1]), digest=digest_of(image)))
+                    bar.advance(task)
+            for part in _parts(split, index, _PART * threads):
+                start = len(looks)
+                for look in pool.map(look_at, *zip(*part, strict=True), [split] * len(part)):
+                    looks.append(look)
+                    bar.advance(task)
+                if damage(said()):  # of which picture can't be told but by reading them one by one
+                    looks[start:] = _listened(looks[start:], part, split, said)
+            found[split] = looks
+    return found
+
+
+def _parts(split: str, index: Index, count: int) -> Iterator[list[_Item]]:
+    """Path and stated size of so many pictures at a time."""
+    if not isinstance(index, DetectionIndex) and getattr(index, "files", None) is None:
+        return
+    for start in range(0, len(index), count):
+        numbers = range(start, min(start + count, len(index)))
+        yield [(path_of(split, index, i), _stated(index, i)) for i in numbers]
+
+
+def _listened(
+    looks: Sequence[Look], items: Sequence[_Item], split: str, said: Said
+) -> Iterator[Look]:
+    """The same looks, those of damaged JPEG files with that defect."""
+    for look, (path, size) in zip(looks, items, strict=True):
+        if look.form.startswith(("JPEG ", "MPO ")):
+            said()
+            try:
+                read_image(path, size)
+            except DataError:  # it has changed since
+                yield look
+                continue
+            what = damage(said())
+            if what:
+                cause = f"is read in part only ({what})"
+                defect = Defect("damaged", path, cause, REPLACE, "noted", split)
+                look = replace(look, defects=(*look.defects, defect))
+        yield look
+
+
+def path_of(split: str, index: Index, i: int) -> str:
+    """The file of picture ``i``; of pixels in memory, ``split[i]``."""
+    if isinstance(index, ClassIndex) and index.files is None:
+        return f"{split}[{i}]"
+    return str(index.path(i)) if isinstance(index, ClassIndex | DetectionIndex) else ""
+
+
+def shapes_of(looks: Sequence[Look], index: Index) -> NDArray[np.int64]:
+    """Height and width of each picture as training sees it, [N, 2]; 0 0 where unknown.
+
+    A picture that can't be read has the size that the annotations state.
+    """
+    sizes = np.zeros((len(index), 2), np.int64)
+    for i, look in enumerate(looks):
+        sizes[i] = look.size or _stated(index, i) or (0, 0)
+    return sizes
+
+
+def _stated(index: Index, i: int) -> tuple[int, int] | None:
+    return index.size(i) if isinstance(index, DetectionIndex) else None
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Pillow's warnings of odd headers back; filters are global, so not thread by thread."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

@@ -1,0 +1,167 @@
+"""What was found, as text on the screen."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from visionkit.data.defects import Defect
+from visionkit.doctor.examine import Findings, harms
+
+EXAMPLES = 3
+_CLASSES = 20
+_ENDS = 6
+_EFFECTS = {
+    "stops": "stops training",
+    "dropped": "left out of training",
+    "mended": "read as meant",
+    "noted": "worth knowing",
+}
+_ORDER = tuple(_EFFECTS)
+
+
+def print_findings(found: Findings, summary: dict[str, Any], console: Console) -> None:
+    """Print a table of the splits, the defects by kind, and whether training would suffer.
+
+    Args:
+        found: what was found.
+        summary: of :func:`visionkit.doctor.summary.summarise`.
+        console: the screen.
+    """
+    if found.splits:
+        console.print(_splits(summary))
+        console.print()
+        console.print(_class_table(summary))
+        for line in _lines(summary):
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
+    for note in found.notes:
+        _say(console, f"note: {_short(note, found.root)}", "dim")
+    groups: dict[tuple[str, str], list[Defect]] = {}
+    for defect in found.defects:
+        groups.setdefault((defect.kind, defect.effect), []).append(defect)
+    for defects in sorted(groups.values(), key=_rank):
+        _print_kind(defects, found.root, console)
+    console.print()
+    bad = [defect for defect in found.defects if harms(defect)]
+    kinds = len({defect.kind for defect in bad})
+    if bad:
+        words = (
+            f"training would suffer from {_count(len(bad), 'defect')} of {_count(kinds, 'kind')}"
+        )
+        _say(console, words, "bold red")
+        if any(defect.effect == "stops" for defect in bad):
+            _say(console, "data.defects=drop trains without what it can't use", "")
+    else:
+        _say(console, "found nothing that training would suffer from", "bold green")
+
+
+def _print_kind(defects: Sequence[Defect], root: Path, console: Console) -> None:
+    first = defects[0]
+    what = "harms training" if _silent(first) else _EFFECTS[first.effect]
+    console.print()
+    head = Text(first.kind, "bold red" if harms(first) else "bold")
+    console.print(head.append(f"  {len(defects):,}, {what}", "dim"))
+    mends = list(dict.fromkeys(defect.mend for defect in defects))
+    for defect in defects[:EXAMPLES]:
+        file = "" if defect.file == str(root) else f"{_short(defect.file, root)}: "
+        mend = "" if len(mends) == 1 else f"; {defect.mend}"
+        _say(console, f"  {file}{_short(defect.cause, root)}{mend}")
+    if len(defects) > EXAMPLES:
+        _say(console, f"  and {len(defects) - EXAMPLES:,} more", "dim")
+    if len(mends) == 1:
+        _say(console, f"  -> {mends[0]}")
+
+
+def _rank(defects: Sequence[Defect]) -> tuple[bool, int, int]:
+    first = defects[0]
+    return not harms(first), _ORDER.index(first.effect), -len(defects)
+
+
+def _silent(defect: Defect) -> bool:
+    """Whether training would suffer without a word."""
+    return harms(defect) and defect.effect in ("mended", "noted")
+
+
+def _splits(summary: dict[str, Any]) -> Table:
+    columns = [c for c in next(iter(summary["splits"].values())) if c != "classes"]
+    table = _plain_table("split", *columns, "classes")
+    for split, figures in summary["splits"].items():
+        seen = sum(count > 0 for count in figures["classes"].values())
+        classes = f"{seen} of {len(figures['classes'])}"
+        table.add_row(split, *(f"{figures[c]:,}" for c in columns), classes)
+    return table
+
+
+def _class_table(summary: dict[str, Any]) -> Table:
+    """Examples of each class in each split; of many classes the most and the least frequent."""
+    splits = summary["splits"]
+    names = list(dict.fromkeys(name for figures in splits.values() for name in figures["classes"]))
+    totals = {n: sum(figures["classes"].get(n, 0) for figures in splits.values()) for n in names}
+    names.sort(key=lambda n: -totals[n])
+    table = _plain_table("class", *splits)
+    shown = names if len(names) <= _CLASSES else [*names[:_ENDS], None, *names[-_ENDS:]]
+    for name in shown:
+        if name is None:
+            table.add_row(Text(f"... {len(names) - 2 * _ENDS} more", "dim"))
+            continue
+        counts = [figures["classes"].get(name) for figures in splits.values()]
+        table.add_row(Text(name), *("-" if n is None else f"{n:,}" for n in counts))
+    return table
+
+
+def _lines(summary: dict[str, Any]) -> list[str]:
+    lines = [""]
+    pictures = summary["pictures"]
+    if "width" in pictures:
+        lines.append(f"pictures: {_span(pictures, 'width')}, {_span(pictures, 'height')}")
+    if "boxes" in summary:
+        boxes = summary["boxes"]
+        lines.append(f"boxes: {_span(boxes, 'width')}, {_span(boxes, 'height')}")
+        for where, sizes in (("in pictures", boxes), ("on the canvas", boxes["on_canvas"])):
+            each = ", ".join(f"{n:,} {size}" for size, n in sizes["sizes"].items())
+            lines.append(f"  {where}: {each}")
+    imbalance = summary["imbalance"]
+    if imbalance:
+        most, fewest = imbalance["most"], imbalance["fewest"]
+        lines.append(
+            f"classes: {most['class']} {most['examples']:,} to {fewest['class']} "
+            f"{fewest['examples']:,}, {imbalance['ratio']:.1f} times as many"
+        )
+    for kind, each in summary["duplicates"].items():
+        if each["pictures"]:
+            words = "the same as" if kind == "exact" else "nearly the same as"
+            between = _count(each["between_splits"], "group")
+            lines.append(f"{each['pictures']:,} pictures {words} others; {between} between splits")
+    return lines
+
+
+def _span(figures: dict[str, Any], key: str) -> str:
+    low, _, _, median, _, _, high = (f"{value:.4g}" for value in figures[key])
+    return f"{key} {low} px" if low == high else f"{key} {low} to {high} px (median {median})"
+
+
+def _short(text: str, root: Path) -> str:
+    """Leave the set's folder out of paths."""
+    if str(root) in (".", "/"):
+        return text
+    return re.sub(rf"(?<![\w./-]){re.escape(str(root))}/", "", text)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _plain_table(first: str, *columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column(first, no_wrap=True, overflow="ellipsis", max_width=40)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _say(console: Console, line: str, style: str = "") -> None:
+    console.print(Text(line, style), soft_wrap=True, highlight=False)
