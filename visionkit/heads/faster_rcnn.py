@@ -13,6 +13,7 @@ from visionkit.backbones.base import FeatureSpec, pick
 from visionkit.batch import Batch
 from visionkit.errors import ConfigError
 from visionkit.heads.base import Head
+from visionkit.heads.boxes import in_pictures
 from visionkit.heads.rcnn_proposals import Anchored, ProposalNetwork, proposal_losses, propose
 from visionkit.heads.rcnn_stage import BoxLoss, BoxNorm, BoxStage, Found
 from visionkit.ops.anchors import anchor_grid
@@ -261,14 +262,7 @@ class FasterRcnnHead(Head):
             found = soft_suppress(
                 decoded, o.confidence, o.iou, o.max_detections, self.soft_nms, self.soft_sigma
             )
-        return [
-            Detections(
-                boxes=meta.letterbox.to_image(f.boxes.cpu().numpy()),
-                scores=f.scores.cpu().numpy(),
-                labels=f.labels.cpu().numpy(),
-            )
-            for f, meta in zip(found, batch.meta, strict=True)
-        ]
+        return in_pictures(found, batch)
 
 
 def _shared_channels(features: Sequence[FeatureSpec]) -> int:

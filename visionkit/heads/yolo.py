@@ -13,6 +13,7 @@ from visionkit.backbones.base import FeatureSpec, pick
 from visionkit.backbones.layers import ConvNorm, SeparableConv
 from visionkit.batch import Batch
 from visionkit.heads.base import Head
+from visionkit.heads.boxes import in_pictures
 from visionkit.losses.detection import distribution_focal, soft_bce
 from visionkit.ops.assignment import Padded, pad_targets, task_aligned
 from visionkit.ops.boxes import (
@@ -247,11 +248,4 @@ class YoloHead(Head):
         options = self.options
         iou = 1.0 if raw.one is not None else options.iou
         found = suppress(self.decode(raw), options.confidence, iou, options.max_detections)
-        return [
-            Detections(
-                boxes=meta.letterbox.to_image(f.boxes.cpu().numpy()),
-                scores=f.scores.cpu().numpy(),
-                labels=f.labels.cpu().numpy(),
-            )
-            for f, meta in zip(found, batch.meta, strict=True)
-        ]
+        return in_pictures(found, batch)
