@@ -35,7 +35,7 @@ def test_the_set_is_read_as_any_other(made: Path) -> None:
 
 def test_the_folder_need_not_be_there() -> None:
     assert read_shape_classes.generates is True  # type: ignore[attr-defined]
-    assert shape_classes.COUNTS == {"train": 1200, "val": 240, "test": 240}
+    assert shape_classes.COUNTS == {"train": 6000, "val": 480, "test": 480}
 
 
 def test_generating_again_gives_the_same_bytes(made: Path, tmp_path: Path) -> None:
