@@ -34,9 +34,11 @@ WAYS = {
 }
 
 
-def read_imbalanced(root: str | Path, split: str) -> ClassIndex | None:
+def read_imbalanced(
+    root: str | Path, split: str, validation: int = 5000, download: bool = False
+) -> ClassIndex | None:
     """The four classes of a split; in ``train`` with :data:`COUNTS` pictures."""
-    whole = read_fashion_mnist(root, split)
+    whole = read_fashion_mnist(root, split, validation, download)
     if whole is None:
         return None
     rows = []
