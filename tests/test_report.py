@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from visionkit.errors import DataError
-from visionkit.report import print_table, write_json, write_metrics
+from visionkit.report import print_table, printable, write_json, write_metrics
 
 
 def test_metrics_are_flat_and_in_order(tmp_path: Path) -> None:
@@ -117,3 +118,13 @@ def test_figures_of_the_same_names_share_a_table():
     assert ["a", "0.500", "0.750"] in lines
     assert ["b", "0.250", "-"] in lines
     assert lines[-2:] == [["error"], ["both", "0.125"]]
+
+
+def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
+    name = os.fsdecode(b"gr\xfcn\\.jpg")
+    data = {name: [name, "grün", 1.5, None]}
+    write_json(tmp_path / "a.json", data)
+    assert json.loads((tmp_path / "a.json").read_bytes().decode("utf-8")) == data
+    shown = "gr\\udcfcn\\.jpg"
+    assert printable(data) == {shown: [shown, "grün", 1.5, None]}
+    assert printable((name, True)) == [shown, True]

@@ -12,7 +12,7 @@ from visionkit.doctor.examine import Findings, Limits, examine
 from visionkit.doctor.picture import draw_report
 from visionkit.doctor.summary import report_data
 from visionkit.doctor.text import print_findings
-from visionkit.report import write_json
+from visionkit.report import printable, write_json
 
 
 def run(cfg: DictConfig, console: Console | None = None) -> Findings:
@@ -43,5 +43,6 @@ def run(cfg: DictConfig, console: Console | None = None) -> Findings:
     write_json(folder / "report.json", report, indent=1)
     if found.splits:
         draw_report(folder / "report.png", found)
-    console.print(f"everything is in {folder}", highlight=False, soft_wrap=True, markup=False)
+    line = printable(f"everything is in {folder}")
+    console.print(line, highlight=False, soft_wrap=True, markup=False)
     return found

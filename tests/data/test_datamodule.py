@@ -1,6 +1,7 @@
 """Splits as loaders."""
 
 import functools
+import json
 
 import numpy as np
 import pytest
@@ -103,3 +104,20 @@ def test_the_index_is_not_copied_into_python_objects(squares):
     index = module(squares).need("train")
     arrays = [v for v in vars(index).values() if isinstance(v, np.ndarray)]
     assert len(arrays) >= 7
+
+
+@pytest.mark.parametrize("layout", [None, "visionkit.data.coco.read_coco", {"a": 1}])
+def test_a_layout_that_reads_nothing(layout):
+    with pytest.raises(ConfigError, match=r"data\.layout: .* reads no data set; give .*_target_"):
+        DataModule(layout, ".")
+
+
+def test_boxes_that_nothing_can_be_learned_from_stop_training(tmp_path):
+    root = make_coco(tmp_path)
+    file = root / "annotations" / "instances_train.json"
+    content = json.loads(file.read_text())
+    for number, annotation in enumerate(content["annotations"]):
+        annotation |= [{"iscrowd": 1}, {"bbox": [5, 5, 0, 9]}, {"bbox": [64, 5, 9, 9]}][number % 3]
+    file.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="train split: no picture has a box to learn from"):
+        module(root).train_dataloader()

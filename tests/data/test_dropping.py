@@ -12,8 +12,10 @@ import pytest
 import torch
 from tiny import CLASSES, make_coco, make_folders
 
+from visionkit.data import dropping
 from visionkit.data.coco import read_coco
 from visionkit.data.datamodule import DataModule
+from visionkit.data.defects import collecting
 from visionkit.data.dropping import readable
 from visionkit.data.folder import read_folder
 from visionkit.errors import DataError
@@ -185,3 +187,21 @@ def test_a_picture_that_breaks_later_names_the_way_out(tmp_path):
         next(iter(data.val_dataloader()))
     with pytest.raises(DataError, match=r"truncated JPEG; .*data\.defects=drop$"):
         readable(data.need("val"))
+
+
+def test_the_first_rank_decodes_for_all(tmp_path, monkeypatch):
+    root = make_coco(tmp_path)
+    (root / "train" / "5.png").write_bytes(JPEG[:2000])
+    index = read_coco(root, "train")
+    monkeypatch.setattr(dropping, "_PART", 1)  # pictures of several parts keep their places
+    with collecting() as alone:
+        assert readable(index).image_ids.tolist() == [10, 11, 12, 13, 14, 16, 17]
+    told = []
+    monkeypatch.setattr(dropping, "from_first_rank", lambda make: told[0] if told else make())
+    with collecting():
+        readable(index)
+    told.append([(5, f"{root}/train/5.png: truncated JPEG; replace it")])
+    monkeypatch.setattr(type(index), "image", None)  # another rank decodes nothing
+    with collecting() as others:
+        assert readable(index).image_ids.tolist() == [10, 11, 12, 13, 14, 16, 17]
+    assert [(d.kind, d.file) for d in others] == [(d.kind, d.file) for d in alone]

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import pickle
 from pathlib import Path
@@ -157,3 +158,29 @@ def test_balanced_draws_look_past_crowds():
     )
     assert index.counts().tolist() == [3, 0]
     assert index.weights().tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3])
+
+
+@pytest.mark.parametrize(
+    ("box", "more", "learned"),
+    [
+        ((10, 10, 20, 5), {}, True),
+        ((10, 10, 0, 5), {}, False),
+        ((100, 10, 5, 5), {}, False),
+        ((-5, 10, 5, 5), {}, False),
+        ((10, 10, 20, 5), {"crowd": [1]}, False),
+        ((5000, 10, 5, 5), {"owner": [1]}, True),  # of unknown size
+        ((-5, 10, 5, 5), {"owner": [1]}, False),
+    ],
+)
+def test_whether_there_is_a_box_to_learn_from(
+    box: tuple[float, ...], more: dict[str, list[int]], learned: bool
+) -> None:
+    index = small(**({"owner": [0], "boxes": [box], "labels": [0]} | more))
+    assert index.untrainable() == (None if learned else "no picture has a box to learn from")
+    if learned:
+        repeats = np.ones(1, np.bool_)
+        assert dataclasses.replace(index, repeats=repeats).untrainable() is not None
+
+
+def test_no_boxes_at_all() -> None:
+    assert small(owner=[], boxes=[], labels=[]).untrainable() is not None

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from visionkit.data.defects import collecting
 from visionkit.data.index import DetectionIndex
 from visionkit.data.yolo_txt import read_yolo_txt
 from visionkit.errors import DataError
@@ -222,3 +223,18 @@ def test_a_picture_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "images/train/c.jpg").write_text("no picture")
     with pytest.raises(DataError, match=r"c\.jpg: isn't a picture"):
         read_yolo_txt(tmp_path, "train")
+
+
+def test_a_picture_that_is_listed_twice_counts_once(tmp_path: Path) -> None:
+    make(
+        tmp_path, yaml="names: [cat]\ntrain: [images/train, more.txt, images, ./images/../images]\n"
+    )
+    label(tmp_path / "more.txt", "images/train/b.png\nimages/train/b.png\nimages/more/c.jpg\n")
+    picture(tmp_path / "images/more/c.jpg")
+    with collecting("train") as found:
+        index = read(tmp_path)
+    assert [index.path(i).name for i in range(len(index))] == ["a.jpg", "b.png", "c.jpg"]
+    assert len(index.boxes) == 1
+    (line,) = index.warnings
+    assert line.endswith("data.yaml: train: 8 picture(s) listed more than once: taken once")
+    assert [(d.kind, d.effect) for d in found] == [("listed-twice", "mended")]

@@ -169,3 +169,31 @@ def picture_with_a_text_as_id(s):
     image = s.fresh()
     image["id"] = "seven"
     return "bad-id", "'seven'"
+
+
+@seed
+def area_below_zero(s):
+    _, annotation = s.boxed()
+    annotation["area"] = -1
+    return "bad-area", "instances_train.json"
+
+
+@seed
+def iscrowd_in_quotes(s):
+    _, annotation = s.boxed()
+    annotation["iscrowd"] = "0"
+    return "text-iscrowd", "instances_train.json"
+
+
+@seed
+def iscrowd_of_two(s):
+    _, annotation = s.boxed()
+    annotation["iscrowd"] = 2
+    return "bad-iscrowd", "instances_train.json"
+
+
+@seed
+def box_of_huge_numbers(s):
+    _, annotation = s.boxed()
+    annotation["bbox"] = [1e299, 0, 1e299, 1]
+    return "bad-box", f"annotation {annotation['id']} "

@@ -105,3 +105,10 @@ def json_of_another_kind(s):
     s.raw["test"] = "{}"
     s.contents.setdefault("test", {})
     return "wrong-format", "instances_test.json"
+
+
+@seed
+def picture_listed_twice(s):
+    image = s.fresh()
+    s.add(s.path(image).read_bytes(), image, "train", image["file_name"])
+    return "listed-twice", repr(image["file_name"])

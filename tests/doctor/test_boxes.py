@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from visionkit.data.layout import make_index
-from visionkit.doctor.boxes import check_boxes
+from visionkit.doctor.boxes import box_defects
 
 
 def index_of(boxes, labels=None, crowd=None, areas=None, size=(100, 200)):
@@ -22,7 +22,7 @@ def index_of(boxes, labels=None, crowd=None, areas=None, size=(100, 200)):
 
 def told(index, canvas=(100, 200), **more):
     sizes = more.pop("sizes", index.sizes.astype(np.int64))
-    found = check_boxes("train", index, sizes, canvas, **more)
+    found = box_defects("train", index, sizes, canvas, **more)
     assert all(d.file == "/set/a.jpg" and d.split == "train" for d in found)
     return [(d.kind, d.cause) for d in found]
 

@@ -3,6 +3,7 @@
 import gzip
 import json
 import logging
+import os
 import shutil
 import struct
 import subprocess
@@ -230,6 +231,39 @@ def test_arrays_in_memory(tmp_path, checked):
     assert code == 1
     assert kinds(report) == ["split-overlap"]
     assert "test[3]: is the same picture as train[1] in train" in text
+
+
+def test_names_that_are_not_utf8(tmp_path, checked):
+    root = folders_of(tmp_path / "set")
+    name = os.fsdecode(b"b\xfcffel")
+    for split in ("train", "val"):
+        (root / split / "bee").rename(root / split / name)
+    (root / "train" / name / "1.jpg").rename(root / "train" / name / f"{name}.jpg")
+    (root / "train" / name / f"{name}.jpg").write_bytes(b"")
+    code, text, report = checked("data=folder", f"data.root={root}")
+    assert code == 1
+    assert report["summary"]["splits"]["train"]["classes"] == {"ant": 11, name: 11}
+    (defect,) = [d for d in report["defects"] if d["kind"] == "empty-file"]
+    assert defect["file"] == str(root / "train" / name / f"{name}.jpg")
+    assert "train/b\\udcfcffel/b\\udcfcffel.jpg: the file is empty" in text
+
+
+def test_class_names_with_half_a_character(tmp_path, checked):
+    root = make_set(tmp_path / "set")
+    planted = CocoSet(root)
+    for content in planted.contents.values():
+        content["categories"][0]["name"] = "cat \ud83d"
+    planted.save()
+    code, text, report = checked("data=coco", f"data.root={root}")
+    assert code == 0 and "cat \\ud83d" in text
+    assert "cat \ud83d" in report["summary"]["splits"]["train"]["classes"]
+
+
+def test_a_layout_that_reads_nothing(tmp_path, capsys):
+    for word in ("data.layout=null", "data.layout=visionkit.data.coco.read_coco"):
+        assert cli.main(["check_data", f"data.root={tmp_path}", word]) == 2
+        (line,) = [x for x in capsys.readouterr().err.splitlines() if x]
+        assert "data.layout: " in line and "_target_" in line
 
 
 def test_a_generated_set(tmp_path, checked, monkeypatch):

@@ -21,7 +21,8 @@ HARMLESS = {
     *("blank", "tiny-picture", "extreme-aspect", "missing-size", "partly-outside", "tiny-box"),
     *("whole-picture", "crowded", "wrong-area", "missing-area", "missing-iscrowd", "zero-id"),
     *("repeated-id", "missing-id", "id-gap", "unused-class", "few-examples", "exact-duplicate"),
-    *("near-duplicate", "near-split-overlap", "unlisted-picture", "class-absent"),
+    *("near-duplicate", "near-split-overlap", "unlisted-picture", "class-absent", "bad-area"),
+    *("listed-twice", "text-iscrowd", "bad-iscrowd"),
 }
 """Kinds that training doesn't suffer from; all others must make the exit code 1."""
 
@@ -116,3 +117,15 @@ def test_all_at_once_in_a_real_set(shared_data, tmp_path, name):
 def _copy(source: str, target: str) -> str:
     Path(target).write_bytes(Path(source).read_bytes())
     return target
+
+
+def test_the_same_file_twice_is_no_duplicate(copy):
+    planted = CocoSet(copy)
+    image = planted.fresh()
+    planted.add(planted.path(image).read_bytes(), image, "train", image["file_name"])
+    planted.save()
+    found = findings(copy)
+    assert [d.kind for d in found.defects if "same" in d.cause or "twice" in d.kind] == [
+        "listed-twice"
+    ]
+    assert found.exact == [] and found.near == []

@@ -1,4 +1,5 @@
 import time
+import tracemalloc
 from itertools import combinations
 
 import cv2
@@ -92,3 +93,15 @@ def test_what_counts_as_nearly_the_same_picture(tmp_path, change, found):
         looks.append(look_at(str(file), None))
     codes = np.array([look.code for look in looks], np.uint64)
     assert bool(alike(codes, np.stack([look.thumb for look in looks]))) == found
+
+
+def test_pairs_of_many_flat_codes_take_little_memory():
+    rng = np.random.default_rng(0)
+    codes = np.zeros(4_000, np.uint64)
+    contrast = rng.random(len(codes)).astype(np.float32)
+    tracemalloc.start()
+    pairs = duplicates._close(codes, contrast, 4)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(pairs) == sum(len(codes) - step for step in range(1, duplicates.WINDOW + 1))
+    assert peak < 15e6, "each band's own pairs would take 100 MB"

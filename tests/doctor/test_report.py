@@ -1,5 +1,6 @@
 """The figures, the text and the picture of what was found."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -145,3 +146,19 @@ def test_the_picture_of_what_has_no_boxes(tmp_path):
     index = ClassIndex(("a", "b"), np.arange(2), np.array([0, 1]))
     draw_report(tmp_path / "b.png", found_of(tmp_path, {"train": index}))
     assert (tmp_path / "a.png").is_file() and (tmp_path / "b.png").is_file()
+
+
+def test_the_way_out_is_only_told_where_it_leads_somewhere(tmp_path):
+    good = boxes_of([[10, 20, 30, 40]], [0], ["a"])
+    crowds = boxes_of([[10, 20, 30, 40]], [0], ["a"], crowd=[1])
+    stops = [Defect("truncated", "b.jpg", "truncated", "replace it", "stops", "train")]
+    line = "data.defects=drop trains without what it can't use"
+
+    def told(splits, **more):
+        return line in text_of(replace(found_of(tmp_path, splits, stops), **more))
+
+    assert told({"train": good}) and told({"train": good, "val": crowds})
+    assert not told({"val": good}), "there is no training split, or it can't be read"
+    assert not told({"train": crowds, "val": good})
+    assert not told({"train": good}, looks={"train": [Look(), Look((50, 50))]})
+    assert not told({"train": good}, looks={"train": [Look(), Look()]})

@@ -1,11 +1,15 @@
 """Boxes that nothing can be learned from."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visionkit.data.defects import note
+
+LARGEST = 1e15
+"""Square pixels, and pixels: beyond it a box means nothing, and figures made of it overflow."""
 
 Where = Callable[[int], tuple[str, str]]
 """From an annotation's position to its file and what to call it, such as ``annotation 7``."""
@@ -20,6 +24,12 @@ _COUNTED = {
     "outside": ("with a box outside of the picture by its stated size", "not trained on"),
     "duplicate-annotation": ("repeating another's picture, class and box", "trained on once"),
 }
+
+
+def is_box(x: float, y: float, width: float, height: float) -> bool:
+    """Whether numbers make a box: finite, of a size that can be meant, no side below 0."""
+    reach = max(abs(x), abs(y), width, height, width * height)
+    return math.isfinite(x + y + width + height) and min(width, height) >= 0 and reach <= LARGEST
 
 
 def check_boxes(

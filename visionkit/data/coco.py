@@ -37,17 +37,22 @@ from visionkit.data.layout import (
 from visionkit.errors import DataError
 
 _MENDED = {
-    "missing-area": "without an area: width * height taken",
-    "missing-iscrowd": "without iscrowd: taken as 0",
+    "missing-area": ("without an area: width * height taken", "add it to each"),
+    "bad-area": ("with an area below 0 or above 1e10: width * height taken", "mend it"),
+    "missing-iscrowd": ("without iscrowd: taken as 0", "add it to each"),
+    "text-iscrowd": ("with iscrowd as text: taken as the number", "write it without quotes"),
+    "bad-iscrowd": ("with an iscrowd other than 0 and 1: taken as 0", "write 0 or 1"),
 }
+_LARGEST_AREA = 1e10
+"""Square pixels, above which COCO's score leaves an object out."""
 
 
 def read_coco(root: str | Path, split: str) -> DetectionIndex | None:
     """Read one split of a set in COCO's format.
 
-    What can be mended is, with a line in ``warnings``: missing ``iscrowd``, ``area`` or annotation
-    ids, ids that repeat or are 0 (pycocotools counts a match with 0 as a miss). Boxes that are no
-    boxes are dropped. Labels are given in the order of the category ids.
+    What can be mended is, with a line in ``warnings``: missing or impossible ``iscrowd`` and
+    ``area``, missing annotation ids, ids that repeat or are 0 (pycocotools counts a match with 0 as
+    a miss). Boxes that are no boxes are dropped. Labels are given in the order of the category ids.
 
     Args:
         root: the set's folder.
@@ -190,19 +195,28 @@ class _Annotations:
             mend = "give it 4 finite numbers, no negative size"
             note("bad-box", path, cause, mend, "dropped")
             return
-        area, flag = annotation.get("area"), annotation.get("iscrowd")
-        if not is_finite(area):
-            self.mended["missing-area"] += 1
-            area = box[2] * box[3]
-        if flag is None:
-            self.mended["missing-iscrowd"] += 1
         self.owner.append(self.position[image])
         self.boxes.append(box)
         self.labels.append(label_of[category])
-        self.areas.append(area)
-        self.crowd.append(bool(flag))
+        self.areas.append(self._area(annotation.get("area"), box))
+        self.crowd.append(self._is_crowd(annotation.get("iscrowd")))
         self.ids.append(annotation.get("id"))
         self.numbers.append(number)
+
+    def _area(self, given: object, box: list[float]) -> float:
+        if is_finite(given) and 0 <= given <= _LARGEST_AREA:
+            return given
+        self.mended["bad-area" if is_finite(given) else "missing-area"] += 1
+        return min(box[2] * box[3], _LARGEST_AREA)
+
+    def _is_crowd(self, given: object) -> bool:
+        if isinstance(given, int | float) and given in (0, 1):
+            return bool(given)
+        if given is None:
+            self.mended["missing-iscrowd"] += 1
+        else:
+            self.mended["text-iscrowd" if given in ("0", "1") else "bad-iscrowd"] += 1
+        return given == "1"
 
     def name(self, m: int) -> str:
         """What to call annotation ``m`` of the columns."""
@@ -224,9 +238,9 @@ class _Annotations:
                 self.dropped
             )
         for kind, count in self.mended.items():
-            told[_MENDED[kind]] = count
-            cause = f"{_annotations(count)} {_MENDED[kind]}"
-            note(kind, self.path, cause, "add it to each", "mended")
+            what, mend = _MENDED[kind]
+            told[what] = count
+            note(kind, self.path, f"{_annotations(count)} {what}", mend, "mended")
         if self.renumbered:
             told["had missing, repeated or zero ids: all numbered from 1"] = len(self.ids)
         return [f"{_annotations(count)} {what}" for what, count in told.items()]

@@ -7,6 +7,7 @@ import posixpath
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from visionkit.data.box_checks import is_box
 from visionkit.data.defects import lose, note
 from visionkit.data.layout import first_repeat, listed
 from visionkit.errors import DataError
@@ -82,6 +83,13 @@ def images_of(path: Path, images: list[Entry]) -> tuple[list[Entry], list[int], 
         elif name is not None:
             good[image_id] = image, name
     ids = [image_id for image_id in good if image_id not in ambiguous]
+    numbers: dict[str, list[int]] = {}
+    for image_id in ids:
+        numbers.setdefault(good[image_id][1], []).append(image_id)
+    for name, same in numbers.items():
+        if len(same) > 1:  # kept, since results name pictures by their ids
+            cause = f"image ids {listed(same)} have the same file_name {name!r}"
+            note("listed-twice", path, cause, "list it once", "noted")
     unsized = sum(size_of(good[image_id][0]) == (0, 0) for image_id in ids)
     if unsized:
         cause = f"{unsized} of {len(ids)} images have no width and height"
@@ -224,7 +232,8 @@ def box_of(annotation: Entry) -> list[float] | None:
         box = _box_of_mask(annotation.get("segmentation"))
     if not isinstance(box, list) or len(box) != 4 or not all(map(is_finite, box)):
         return None
-    return [float(v) for v in box] if box[2] >= 0 and box[3] >= 0 else None
+    x, y, width, height = map(float, box)
+    return [x, y, width, height] if is_box(x, y, width, height) else None
 
 
 def _box_of_mask(segmentation: object) -> list[float] | None:
@@ -242,7 +251,7 @@ def _box_of_mask(segmentation: object) -> list[float] | None:
             if isinstance(segmentation["counts"], list):
                 segmentation = mask.frPyObjects(segmentation, height, width)
             box = mask.toBbox(segmentation).tolist()
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             return None
         return box if len(box) == 4 and all(map(math.isfinite, box)) else None
     return None

@@ -1,7 +1,6 @@
 """The splits of a data set as loaders, and what a model must know about them."""
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +16,7 @@ from visionkit.batch import Batch, collate
 from visionkit.data.augment import Augment
 from visionkit.data.cache import ImageCache
 from visionkit.data.class_lists import same_classes
+from visionkit.data.cores import cores
 from visionkit.data.dropping import Dropping
 from visionkit.data.index import DataInfo, Index, Layout
 from visionkit.data.samplers import EvalSampler, TrainSampler
@@ -72,6 +72,11 @@ class DataModule(lightning.LightningDataModule):
         epochs: int = 1,
     ) -> None:
         super().__init__()
+        if not callable(layout):
+            raise ConfigError(
+                f"data.layout: {layout!r} reads no data set; give its function as "
+                "{_target_: visionkit.data.coco.read_coco, _partial_: true}, or choose data=coco"
+            )
         self.layout, self.root = layout, Path(root).expanduser()
         self.canvas = canvas_of(image_size)
         if multiscale and min(self.canvas) < 64:
@@ -229,10 +234,7 @@ def _one_thread(_: int) -> None:
 
 def default_workers() -> int:
     """One fewer than the cores this process may use, 1 to 8."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
-    )
-    return min(8, max(1, cores - 1))
+    return min(8, max(1, cores() - 1))
 
 
 def canvas_of(image_size: int | Sequence[int]) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Reading a set without what is wrong with it: ``data.defects=drop``."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.progress import track
 
 from visionkit.data.class_lists import same_classes
+from visionkit.data.cores import cores
 from visionkit.data.defects import Defect, collecting, lose_by
 from visionkit.data.index import Index, Layout
 from visionkit.errors import DataError
+from visionkit.ops.distributed import from_first_rank
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,8 @@ _PICTURES = {
     "truncated": "truncated",
 }
 """How the cause begins, and the kind of defect; any other picture is ``unreadable``."""
+_PART = 64
+"""Pictures for each thread that are asked for at a time."""
 
 
 class Dropping:
@@ -110,6 +114,8 @@ class Dropping:
 def readable(index: Index) -> Index:
     """Decode every picture and leave out those that can't be.
 
+    Of several ranks the first decodes them for all; before they know of each other, each does.
+
     Args:
         index: a split whose pictures are files; any other is returned as it is.
 
@@ -120,29 +126,39 @@ def readable(index: Index) -> Index:
     if files is None:
         return index
 
-    def problem(i: int) -> DataError | None:
+    problems = from_first_rank(lambda: _problems(index))
+    good = np.ones(len(index), np.bool_)
+    for i, line in problems:
+        good[i] = False
+        cause = line.removeprefix(f"{files[i]}: ")
+        kinds = [kind for start, kind in _PICTURES.items() if cause.startswith(start)]
+        lose_by(DataError(line), kinds[0] if kinds else "unreadable")
+    return index if good.all() else index.only(good)
+
+
+def _problems(index: Index) -> list[tuple[int, str]]:
+    """Positions of the pictures that can't be decoded, and why."""
+
+    def problem(i: int) -> str | None:
         try:
             index.image(i)  # type: ignore[attr-defined]
         except DataError as error:
-            return error
+            return str(error)
         return None
 
+    def each() -> Iterator[str | None]:
+        step = _PART * cores()
+        with ThreadPoolExecutor(cores()) as pool:
+            for start in range(0, len(index), step):
+                yield from pool.map(problem, range(start, min(start + step, len(index))))
+
     console = Console(stderr=True)
-    with ThreadPoolExecutor() as pool:
-        problems = list(
-            track(
-                pool.map(problem, range(len(index))),
-                "checking pictures",
-                len(index),
-                console=console,
-                transient=True,
-                disable=not console.is_terminal,
-            )
-        )
-    for i, error in enumerate(problems):
-        if error is not None:
-            cause = str(error).removeprefix(f"{files[i]}: ")
-            kinds = [kind for start, kind in _PICTURES.items() if cause.startswith(start)]
-            lose_by(error, kinds[0] if kinds else "unreadable")
-    good = np.array([error is None for error in problems], np.bool_)
-    return index if good.all() else index.only(good)
+    told = track(
+        each(),
+        "checking pictures",
+        len(index),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    return [(i, line) for i, line in enumerate(told) if line is not None]

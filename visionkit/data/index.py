@@ -196,7 +196,14 @@ class DetectionIndex:
 
     def untrainable(self) -> str | None:
         """See :class:`Index`."""
-        return None if len(self.boxes) else "no picture has a box to learn from"
+        owner = np.repeat(np.arange(len(self)), np.diff(self.first))
+        size = self.sizes[owner][:, ::-1].astype(np.float64)
+        low, high = self.boxes[:, :2], self.boxes[:, :2] + self.boxes[:, 2:]
+        inside = np.minimum(high, np.where(size > 0, size, np.inf)) > np.maximum(low, 0)
+        learned = inside.all(1) & ~self.crowd  # as targets() has it
+        if self.repeats is not None:
+            learned &= ~self.repeats
+        return None if learned.any() else "no picture has a box to learn from"
 
     def dataset(
         self,

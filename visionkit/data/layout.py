@@ -164,8 +164,7 @@ def upright_size(path: str | Path) -> tuple[int, int]:
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
                 width, height = image.size
-                # Image.getexif() would decode a PNG as a whole.
-                header = image.info.get("exif")
+                turned = exif_orientation(image) >= 5
     except OSError as error:
         cause = f"can't be read ({error.strerror})" if error.strerror else "isn't a picture"
         raise DataError(f"{path}: {cause}; replace the file or take it out of the set") from error
@@ -173,16 +172,21 @@ def upright_size(path: str | Path) -> tuple[int, int]:
         raise DataError(
             f"{path}: isn't a usable picture ({error}); replace the file or take it out of the set"
         ) from error
-    if header and image.format != "AVIF":  # whose orientation OpenCV doesn't apply
-        exif = Image.Exif()
-        try:
-            exif.load(header)
-            turned = exif.get(0x0112) in (5, 6, 7, 8)
-        except (OSError, SyntaxError, ValueError, struct.error):
-            turned = False
-        if turned:
-            return width, height
-    return height, width
+    return (width, height) if turned else (height, width)
+
+
+def exif_orientation(image: Image.Image) -> int:
+    """The EXIF orientation that OpenCV applies to a picture, 1 (none) to 8."""
+    header = image.info.get("exif")  # Image.getexif() would decode a PNG as a whole
+    if not header or image.format == "AVIF":  # whose orientation OpenCV doesn't apply
+        return 1
+    exif = Image.Exif()
+    try:
+        exif.load(header)
+        value = exif.get(0x0112, 1)
+    except (OSError, SyntaxError, ValueError, struct.error):
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def make_index(

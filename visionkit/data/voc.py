@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from visionkit.data.box_checks import is_box
 from visionkit.data.defects import WAY_OUT, aside, is_collecting, lose, note
 from visionkit.data.index import DetectionIndex
 from visionkit.data.layout import (
@@ -270,7 +271,7 @@ def _read_page(path: Path) -> _Page | None:
         difficult = (entry.findtext("difficult") or "0").strip() == "1"
         objects.append(_Object(number, name, _box(entry.find("bndbox")), difficult))
     height, width = _number(page.find("size/height")), _number(page.find("size/width"))
-    known = math.isfinite(height) and math.isfinite(width) and height >= 1 and width >= 1
+    known = 1 <= height < 2**31 and 1 <= width < 2**31
     return _Page((int(height), int(width)) if known else (0, 0), tuple(objects))
 
 
@@ -289,4 +290,4 @@ def _box(entry: ElementTree.Element | None) -> tuple[float, float, float, float]
     if not all(map(math.isfinite, (x1, y1, x2, y2))) or x2 < x1 or y2 < y1:
         return None
     x1, y1 = max(0.0, x1 - 1), max(0.0, y1 - 1)  # some tools count from 0
-    return (x1, y1, x2 - x1, y2 - y1) if x2 >= x1 and y2 >= y1 else None
+    return (x1, y1, x2 - x1, y2 - y1) if is_box(x1, y1, x2 - x1, y2 - y1) else None

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from visionkit.data.defects import note
 from visionkit.data.index import DetectionIndex
 from visionkit.data.layout import (
     SPLITS,
@@ -37,8 +38,9 @@ from visionkit.geometry import IMAGE_SUFFIXES
 def read_yolo_txt(root: str | Path, split: str) -> DetectionIndex | None:
     """Read one split of a set in YOLO's text format.
 
-    A picture without a label file has no objects. Values outside 0..1 are clipped, with a line in
-    ``warnings``. Category ids are the numbers of the classes in the files.
+    A picture without a label file has no objects. One that is listed twice counts once, and values
+    outside 0..1 are clipped, each with a line in ``warnings``. Category ids are the numbers of the
+    classes in the files.
 
     Args:
         root: the folder with ``data.yaml``.
@@ -60,7 +62,8 @@ def read_yolo_txt(root: str | Path, split: str) -> DetectionIndex | None:
         if not any(_places(content, other) for other in SPLITS):
             raise DataError(f"{config}: names no pictures; add the keys train, val and test")
         return None
-    files = [file for place in places for file in _pictures(config, content, split, place)]
+    named = [file for place in places for file in _pictures(config, content, split, place)]
+    files = _once(named)
     if not files:
         cause = f"{split} ({listed(places)}) has no pictures"
         lose_split(split, config, cause, "add some or remove the key")
@@ -77,7 +80,14 @@ def read_yolo_txt(root: str | Path, split: str) -> DetectionIndex | None:
         reader.take(file, label_file if label_file in there else None)
     if not reader.files:
         raise DataError(f"{config}: no picture of {split} can be used; mend or replace them")
-    clipped = f"{reader.clipped} row(s) with values outside 0..1: clipped"
+    mended = []
+    if len(files) < len(named):
+        twice = f"{len(named) - len(files)} picture(s) listed more than once: taken once"
+        mended.append(f"{config}: {split}: {twice}")
+        note("listed-twice", config, f"{split} has {twice}", "list each once", "mended")
+    if reader.clipped:
+        clipped = f"{reader.clipped} row(s) with values outside 0..1: clipped"
+        mended.append(f"{config}: {split}: {clipped}")
     return make_index(
         files=reader.files,
         sizes=reader.sizes,
@@ -86,7 +96,7 @@ def read_yolo_txt(root: str | Path, split: str) -> DetectionIndex | None:
         labels=reader.labels,
         classes=classes,
         category_ids=numbers,
-        mended=[f"{config}: {split}: {clipped}"] if reader.clipped else [],
+        mended=mended,
         source=f"{config}: {split}",
         where=reader.place,
     )
@@ -172,6 +182,16 @@ def _pictures(config: Path, content: dict[str, Any], split: str, place: str) -> 
         f"{config}: {split} is {place!r}, which isn't there "
         f"(looked for {listed(list(dict.fromkeys(map(str, candidates))))}); mend or remove the key"
     )
+
+
+def _once(files: Sequence[str]) -> list[str]:
+    """Each file once, though folders or lists that name it overlap."""
+    folders = {folder: os.path.abspath(folder) for folder in {os.path.dirname(f) for f in files}}
+    first: dict[tuple[str, str], str] = {}
+    for file in files:
+        folder, name = os.path.split(file)
+        first.setdefault((folders[folder], name), file)
+    return list(first.values())
 
 
 def _walk(folder: Path) -> list[str]:

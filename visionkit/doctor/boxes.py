@@ -40,7 +40,7 @@ class _Boxes:
         return ~self.flat & ~self.outside
 
 
-def check_boxes(
+def box_defects(
     split: str,
     index: DetectionIndex,
     sizes: NDArray[np.int64],

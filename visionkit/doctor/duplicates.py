@@ -71,23 +71,30 @@ def joined(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _close(codes: NDArray[np.uint64], contrast: NDArray[np.float32], bits: int) -> NDArray[np.intp]:
+def _close(
+    codes: NDArray[np.uint64], contrast: NDArray[np.float32], bits: int
+) -> NDArray[np.int64]:
     """Pairs [P, 2] of positions, first below second, whose codes differ in at most ``bits``."""
     bounds = np.linspace(0, BITS, bits + 3).round().astype(int).tolist()
     bands = [sum(1 << bit for bit in range(low, high)) for low, high in pairwise(bounds)]
-    found: list[NDArray[np.intp]] = [np.zeros((0, 2), np.intp)]
+    count = len(codes)
+    pairs = np.zeros(0, np.int64)  # each as one number: the same is found in most bands
     for one, other in combinations(bands, 2):
         keys = codes & np.uint64(one | other)
-        order = np.lexsort((contrast, codes, keys))
-        for step in range(1, min(WINDOW, len(codes) - 1) + 1):
+        order = np.lexsort((contrast, codes, keys)).astype(np.int64)
+        found = [pairs]
+        for step in range(1, min(WINDOW, count - 1) + 1):
             first, second = order[:-step], order[step:]
             equal = keys[first] == keys[second]
             if not equal.any():
                 break
             first, second = first[equal], second[equal]
             near = _bits_of(codes[first] ^ codes[second]) <= bits
-            found.append(np.sort(np.stack([first[near], second[near]], 1), 1))
-    return np.unique(np.concatenate(found), axis=0)
+            first, second = first[near], second[near]
+            found.append(np.minimum(first, second) * count + np.maximum(first, second))
+        pairs = np.sort(np.concatenate(found))  # np.unique() hashes, which takes ten times as long
+        pairs = pairs[np.diff(pairs, prepend=-1) > 0]
+    return np.stack(np.divmod(pairs, max(1, count)), 1)
 
 
 def _bits_of(values: NDArray[np.uint64]) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from visionkit.data.datamodule import DataModule
 from visionkit.data.defects import WAY_OUT, Defect, collecting
 from visionkit.data.index import DetectionIndex, Index
 from visionkit.data.layout import SPLITS, check_root
-from visionkit.doctor.boxes import check_boxes
+from visionkit.doctor.boxes import box_defects
 from visionkit.doctor.classes import check_classes, conflicts
 from visionkit.doctor.duplicates import alike, joined, same
 from visionkit.doctor.pictures import Look
@@ -150,7 +150,7 @@ def examine(
     for split, index in splits.items():
         if isinstance(index, DetectionIndex):
             sizes = shapes_of(looks[split], index)
-            defects += check_boxes(
+            defects += box_defects(
                 split, index, sizes, data.canvas, limits.tiny, limits.many, told[split]
             )
     places = [
@@ -161,6 +161,12 @@ def examine(
     flat = [look for split in splits for look in looks[split]]
     exact = same([look.digest for look in flat])
     near = _near(flat, exact, limits.near)
+    exact, twice = _listed_once(exact, places)
+    for place in (places[i] for i in twice):
+        if "listed-twice" not in told[place.split]:
+            cause = f"is listed twice in {place.split}"
+            defect = Defect("listed-twice", place.file, cause, "list it once", "noted", place.split)
+            defects.append(defect)
     defects += _repeats(places, exact, near, splits)
     defects += check_classes(data.root, splits, limits.few, limits.imbalance)
     if not any(defect.kind in _OF_SPLITS for defect in defects):  # whose pictures aren't known
@@ -224,6 +230,20 @@ def _without_usual_grey(defects: list[Defect], pictures: int) -> list[Defect]:
     """Leave out that pictures are grey where most are: then it is no surprise."""
     grey = sum(defect.kind == "grey" for defect in defects)
     return [d for d in defects if d.kind != "grey"] if grey > pictures / 2 else defects
+
+
+def _listed_once(
+    groups: list[list[int]], places: Sequence[Place]
+) -> tuple[list[list[int]], list[int]]:
+    """The groups without what is the same file of the same split, and what that was."""
+    once: list[list[int]] = []
+    again: list[int] = []
+    for group in groups:
+        first = {(places[i].split, places[i].file): i for i in reversed(group)}
+        kept = sorted(first.values())
+        once.append(kept)
+        again += sorted(set(group) - set(kept))
+    return [group for group in once if len(group) > 1], again
 
 
 def _near(looks: Sequence[Look], exact: list[list[int]], bits: int | None) -> list[list[int]]:

@@ -12,6 +12,7 @@ from visionkit.data.index import DetectionIndex
 from visionkit.doctor.examine import Findings, harms
 from visionkit.doctor.scan import shapes_of
 from visionkit.doctor.summary import LARGE, SMALL, BoxFigures, box_figures
+from visionkit.report import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -284,5 +285,6 @@ def _defects(axes: "Axes", found: Findings) -> None:
 
 def _plain(name: str, letters: int = 40) -> str:
     """Cut a long name; dollars don't begin a formula."""
+    name = printable(name)
     short = name if len(name) <= letters else name[: letters - 1] + "…"
     return short.replace("$", r"\$")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from visionkit.data.defects import Defect, Effect
+from visionkit.data.layout import exif_orientation
 from visionkit.errors import DataError
 from visionkit.geometry import Image, decode_image
 
@@ -232,7 +233,7 @@ def _header(data: bytes) -> _Header | None:
                 image.mode,
                 (image.height, image.width),
                 _depth(data, image),
-                _orientation(image),
+                exif_orientation(image),
                 frames,
                 image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info,
                 _damage(data, kind),
@@ -249,19 +250,6 @@ def _depth(data: bytes, image: Pillow.Image) -> int:
         bits = getattr(image, "tag_v2", {}).get(258, (8,))
         return max(bits) if isinstance(bits, tuple) else int(bits)
     return 16 if image.mode.startswith("I") else 8
-
-
-def _orientation(image: Pillow.Image) -> int:
-    header = image.info.get("exif")  # Image.getexif() would decode a PNG as a whole
-    if not header or image.format == "AVIF":  # whose orientation OpenCV doesn't apply
-        return 1
-    exif = Pillow.Exif()
-    try:
-        exif.load(header)
-        value = exif.get(0x0112, 1)
-    except (OSError, SyntaxError, ValueError, struct.error):
-        return 1
-    return value if isinstance(value, int) else 1
 
 
 def _damage(data: bytes, kind: str) -> str:

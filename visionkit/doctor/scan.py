@@ -1,6 +1,5 @@
 """Looking at every picture of a set once, several at a time."""
 
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from rich.progress import (
 )
 
 from visionkit.data.class_index import ClassIndex
+from visionkit.data.cores import cores
 from visionkit.data.defects import Defect
 from visionkit.data.index import DetectionIndex, Index
 from visionkit.doctor.overheard import Said, damage, overhearing
@@ -42,7 +42,7 @@ def scan(
         threads: pictures decoded at a time; as many as there are cores unless given.
         console: where the progress bar goes if it is a terminal; the error stream unless given.
     """
-    threads = threads or _cores()
+    threads = threads or cores()
     found: dict[str, list[Look]] = {}
     with (
         _quiet(),
@@ -117,12 +117,6 @@ def shapes_of(looks: Sequence[Look], index: Index) -> NDArray[np.int64]:
 
 def _stated(index: Index, i: int) -> tuple[int, int] | None:
     return index.size(i) if isinstance(index, DetectionIndex) else None
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
 
 
 @contextmanager

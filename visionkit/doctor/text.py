@@ -2,15 +2,18 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from visionkit.data.defects import Defect
 from visionkit.doctor.examine import Findings, harms
+from visionkit.report import printable
 
 EXAMPLES = 3
 _CLASSES = 20
@@ -32,6 +35,7 @@ def print_findings(found: Findings, summary: dict[str, Any], console: Console) -
         summary: of :func:`visionkit.doctor.summary.summarise`.
         console: the screen.
     """
+    found, summary = _printable(found), printable(summary)
     if found.splits:
         console.print(_splits(summary))
         console.print()
@@ -53,10 +57,21 @@ def print_findings(found: Findings, summary: dict[str, Any], console: Console) -
             f"training would suffer from {_count(len(bad), 'defect')} of {_count(kinds, 'kind')}"
         )
         _say(console, words, "bold red")
-        if any(defect.effect == "stops" for defect in bad):
+        if any(defect.effect == "stops" for defect in bad) and _survives_dropping(found):
             _say(console, "data.defects=drop trains without what it can't use", "")
     else:
         _say(console, "found nothing that training would suffer from", "bold green")
+
+
+def _printable(found: Findings) -> Findings:
+    """The same with texts that any terminal takes: names of files may not be UTF-8."""
+    words = ("file", "cause", "mend")
+    return replace(
+        found,
+        root=Path(printable(str(found.root))),
+        defects=[replace(d, **{w: printable(getattr(d, w)) for w in words}) for d in found.defects],
+        notes=printable(found.notes),
+    )
 
 
 def _print_kind(defects: Sequence[Defect], root: Path, console: Console) -> None:
@@ -79,6 +94,16 @@ def _print_kind(defects: Sequence[Defect], root: Path, console: Console) -> None
 def _rank(defects: Sequence[Defect]) -> tuple[bool, int, int]:
     first = defects[0]
     return not harms(first), _ORDER.index(first.effect), -len(defects)
+
+
+def _survives_dropping(found: Findings) -> bool:
+    """Whether there is anything left to train on with ``data.defects=drop``."""
+    train = found.splits.get("train")
+    if train is None:
+        return False
+    looks = found.looks["train"]
+    left = train.only(np.array([look.size is not None for look in looks])) if looks else train
+    return bool(len(left)) and left.untrainable() is None
 
 
 def _silent(defect: Defect) -> bool:
