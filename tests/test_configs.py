@@ -27,7 +27,10 @@ OF_CLASSIFICATION = {
 
 
 # what an option can't do without
-WITH = {("head", "faster_rcnn"): ["neck=fpn", "neck.strides=[4,8,16,32,64]"]}
+WITH = {
+    ("head", "faster_rcnn"): ["neck=fpn", "neck.strides=[4,8,16,32,64]"],
+    ("experiment", "finetune_rcnn"): ["model=faster_rcnn"],
+}
 
 
 def composed(group, option, root, run_dir):

@@ -3,44 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from tiny import CSP, draw_squares, make_batch
+from small_rcnn import NONE, SOME, VARIANTS, make_rcnn
+from tiny import draw_squares, make_batch
 
 from visionkit.batch import collate
-from visionkit.build import build
-from visionkit.errors import ConfigError
 from visionkit.geometry import Letterbox
 from visionkit.heads.base import PredictOptions
-from visionkit.models.model import build_model
 from visionkit.ops.boxes import box_iou
 from visionkit.sample import Boxes, ImageMeta, Sample
 from visionkit.tasks.optim import Muon, parameter_groups
-
-STRIDES = [4, 8, 16, 32, 64]
-NECK = {"_target_": "visionkit.necks.fpn.FPN", "strides": STRIDES, "out_channels": 16}
-HEAD = {
-    "_target_": "visionkit.heads.faster_rcnn.FasterRcnnHead",
-    "representation": 24,
-    "samples": 32,
-    "rpn_samples": 32,
-    "proposals": 50,
-    "train_proposals": 60,
-    "candidates": 40,
-}
-VARIANTS = [
-    {},
-    {"box_head": "conv", "rpn_convs": 2},
-    {"box_head": "conv", "norm": "group", "box_loss": "giou", "box_gain": 2.0},
-    {"class_agnostic": True, "norm": "none", "box_head": "conv"},
-    {"cascade_ious": [0.5, 0.6, 0.7], "class_agnostic": True},
-    {"cascade_ious": [0.4, 0.6], "anchor_sizes": [16, 24, 32, 48, 64], "anchor_ratios": [1]},
-]
-SOME = make_batch([[[4, 4, 30, 28], [30, 30, 60, 62]], [[10, 20, 50, 60]]], [[0, 1], [1]])
-NONE = make_batch([[], []], [[], []])
-
-
-def make_rcnn(num_classes=2, seed=0, **head):
-    torch.manual_seed(seed)
-    return build_model({"backbone": CSP, "neck": NECK, "head": HEAD | head}, num_classes)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -234,30 +205,6 @@ def test_soft_suppression_keeps_what_suppression_removes():
         soft = head.predict(raw, SOME)
     assert all(len(s) == 30 > h for s, h in zip(soft, hard, strict=True))
     assert [s.scores[0] for s in soft] == pytest.approx(best)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"anchor_sizes": [8, 16]}, r"head.anchor_sizes: 2 given for 5 strides; give one for each"),
-        ({"cascade_ious": [0.6, 0.5]}, r"head.cascade_ious: \[0.6, 0.5\] must be ascending"),
-        ({"cascade_ious": []}, r"head.cascade_ious: \[\] must be ascending and not empty"),
-        ({"strides": [2, 4]}, "head: no feature map at stride 2; there are strides 4, 8, 16"),
-        ({"samples": 0}, r"head.samples.*at least 1"),
-        ({"box_loss": "giuo"}, "head.box_loss.*did you mean 'giou'"),
-    ],
-)
-def test_wrong_options_are_named(options, message):
-    with pytest.raises(ConfigError, match=message):
-        make_rcnn(**options)
-
-
-def test_maps_of_different_width_are_refused():
-    model = make_rcnn()
-    with pytest.raises(ConfigError, match=r"need the same channels; got .*; choose neck=fpn"):
-        build(
-            HEAD | {"strides": [8, 16]}, "head", in_features=model.backbone.features, num_classes=2
-        )
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import torch
 from tiny import draw_squares, make_batch, make_model
 
 from visionkit.batch import collate
+from visionkit.errors import ConfigError
 from visionkit.geometry import Letterbox
 from visionkit.heads.base import PredictOptions
 from visionkit.ops.boxes import box_iou
@@ -156,3 +157,8 @@ def test_a_tiny_model_learns_two_pictures_by_heart():
         ):
             assert box_iou(truth, torch.from_numpy(best[label])) > 0.7
         assert len(result.above(0.5)) == 2
+
+
+def test_no_map_at_all_is_refused():
+    with pytest.raises(ConfigError, match=r"^head.strides: \[\] must be ascending, .* not empty$"):
+        make_model(strides=[])

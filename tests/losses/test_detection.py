@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from visionkit.losses.detection import distribution_focal, soft_bce
+from visionkit.losses.detection import distribution_focal, smooth_offsets, soft_bce
 
 
 def test_dfl_shares_the_weight_between_two_bins():
@@ -45,3 +45,10 @@ def test_soft_bce_by_hand():
     logits, wanted = torch.tensor([0.0, 2.0]), torch.tensor([0.25, 1.0])
     expected = math.log(2) + math.log(1 + math.exp(-2))
     assert soft_bce(logits, wanted).item() == pytest.approx(expected)
+
+
+def test_offsets_cost_their_square_up_to_a_ninth_and_then_their_size():
+    found = torch.tensor([[0.0, 1.0, -2.0, 0.05], [0.0, 0.0, 0.0, 0.0]])
+    cost = smooth_offsets(found, torch.zeros(2, 4))
+    line = 1 - 1 / 18 + 2 - 1 / 18
+    assert cost.tolist() == pytest.approx([line + 0.05**2 / 2 * 9, 0.0])

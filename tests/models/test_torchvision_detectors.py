@@ -116,7 +116,7 @@ def pair(name, folder):
         )
     )
     torch.save(theirs.state_dict(), folder / f"{name}.pth")
-    words = ["task=detection", "data.root=.", f"model={name}", f"head.rpn_iou={RPN_IOU}"]
+    words = ["task=detection", "data.root=.", f"model={name}", f"head.rpn_nms_iou={RPN_IOU}"]
     ours = build_model(plain(compose([*words, *BOUNDS])), CLASSES)
     start_from(ours, folder / f"{name}.pth")
     return theirs, ours.eval()

@@ -119,6 +119,30 @@ def test_layers_of_other_classes_stay_at_random(tmp_path, caplog):
     assert not torch.equal(stage.trunk[1].weight, before.trunk[1].weight)
 
 
+def test_boxes_of_each_class_and_boxes_of_all_do_not_fit(tmp_path, caplog):
+    state = detector().state_dict()
+    model = ours("head.class_agnostic=true")
+    start_from(model, saved(tmp_path, state))
+    (line,) = caplog.messages
+    says = "its classes have boxes of their own, with head.class_agnostic they share them; "
+    assert says + "head.stages.0.boxes.bias, head.stages.0.boxes.weight don't fit" in line
+    scores = state["roi_heads.box_predictor.cls_score.weight"]
+    assert torch.equal(model.head.stages[0].classes.weight, scores)
+    for part in ("weight", "bias"):
+        name = f"roi_heads.box_predictor.bbox_pred.{part}"
+        state[name] = state[name][:4]
+    caplog.clear()
+    start_from(ours(), saved(tmp_path, state))
+    (line,) = caplog.messages
+    assert "its classes share their boxes, without head.class_agnostic they don't; head." in line
+    caplog.clear()
+    model = ours("head.class_agnostic=true")
+    start_from(model, saved(tmp_path, state))
+    assert caplog.messages == []
+    biases = state["roi_heads.box_predictor.bbox_pred.bias"]
+    assert torch.equal(model.head.stages[0].boxes.bias, biases)
+
+
 def test_coco_classes_are_found_by_name(tmp_path, caplog):
     state = detector(90).state_dict()
     file = saved(tmp_path, state)

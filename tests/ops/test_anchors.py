@@ -19,6 +19,16 @@ def test_a_cells_anchors_by_hand():
     ]
 
 
+def test_no_anchor_is_flat():
+    # half of 1 and of 1 / sqrt(2) would be rounded to 0
+    assert cell_anchors(1, [0.5, 1, 2]).tolist() == [
+        [-1, -0.5, 1, 0.5],
+        [-0.5, -0.5, 0.5, 0.5],
+        [-0.5, -1, 0.5, 1],
+    ]
+    assert cell_anchors(8, [0.01, 100]).tolist() == [[-40, -0.5, 40, 0.5], [-0.5, -40, 0.5, 40]]
+
+
 def test_the_grid_goes_map_by_map_row_by_row_and_cell_by_cell():
     found = anchor_grid([(1, 2), (2, 1)], [8, 16], [8, 16], [1.0], CPU)
     assert found.tolist() == [

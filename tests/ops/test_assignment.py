@@ -121,3 +121,11 @@ def test_padding_slots_claim_nothing():
     found = assign(truth([([0, 0, 8, 8], 0)] * 2, [([20, 20, 32, 32], 1)]), topk=1)
     assert found.positive[1].nonzero().flatten().tolist() == [15]
     assert found.target[1].tolist() == [0] * 16
+
+
+def test_padding_leaves_as_many_slots_as_are_wanted():
+    none = BoxTargets(torch.zeros(0, 4), torch.zeros(0).long(), torch.zeros(0).long())
+    assert pad_targets(none, 2).boxes.shape == (2, 0, 4)
+    padded = pad_targets(none, 2, least=1)
+    assert padded.boxes.shape == (2, 1, 4)
+    assert not padded.real.any()

@@ -38,6 +38,14 @@ def test_clipping():
     assert clip_boxes(box, (60, 64)).tolist() == [[0, 5, 64, 60], [64, 0, 64, 0]]
 
 
+def test_what_is_no_number_becomes_a_box_without_area():
+    nan, inf = float("nan"), float("inf")
+    boxes = torch.tensor([[nan, nan, nan, nan], [5, nan, 9, nan], [-inf, 2, inf, 9]])
+    clipped = clip_boxes(boxes, (60, 64))
+    assert clipped.tolist() == [[0, 0, 0, 0], [5, 0, 9, 0], [0, 2, 64, 9]]
+    assert has_area(clipped, 1.0).tolist() == [False, False, True]
+
+
 def test_boxes_without_area():
     nan = float("nan")
     boxes = torch.tensor([[0.0, 0, 1, 1], [0, 0, 1, 0.5], [3, 0, 2, 5], [nan, 0, 9, 9]])

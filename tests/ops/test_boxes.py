@@ -102,3 +102,11 @@ def test_boxes_beyond_the_canvas_do_not_reach_into_another_class():
     # moved apart by the largest coordinate alone, these two would coincide
     boxes = [[90.0, 90, 100, 100], [-11, -11, -1, -1]]
     assert len(suppress(decoded(boxes, [0.9, 0.8], [0, 1]), 0.0, 0.5, 10)[0].scores) == 2
+
+
+def test_boxes_that_are_not_finite_are_passed_over():
+    nan, inf = float("nan"), float("inf")
+    boxes = [[0.0, 0, 10, 10], [0, 0, 10, 9], [nan, 0, 5, 5], [0, 0, inf, 5], [40, 40, 50, 50]]
+    raw = decoded(boxes, [0.9, 0.8, 0.7, 0.6, nan], [0, 0, 0, 1, 1])
+    (kept,) = suppress(raw, 0.0, 0.5, 10)  # and the second is still suppressed by the first
+    assert kept.scores.tolist() == pytest.approx([0.9])

@@ -93,6 +93,16 @@ def test_pooling_in_a_compiled_graph_is_the_same(monkeypatch):
     torch.testing.assert_close(fixed, eager, rtol=0, atol=1e-4)
 
 
+def test_boxes_that_are_not_finite_pool_something_and_spoil_no_other():
+    maps, boxes, image = drawn(12)
+    whole, _ = pool_regions(maps, STRIDES, boxes, image, 7)
+    boxes[3], boxes[5, 2], boxes[7, 3] = torch.nan, torch.inf, -torch.inf
+    pooled, _ = pool_regions(maps, STRIDES, boxes, image, 7)
+    assert pooled.isfinite().all()
+    others = [i for i in range(12) if i not in (3, 5, 7)]
+    assert torch.equal(pooled[others], whole[others])
+
+
 def test_no_box_at_all_still_carries_a_gradient():
     maps = [
         torch.randn(1, 4, 8, 8, requires_grad=True),

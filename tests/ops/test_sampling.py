@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from visionkit.ops import sampling
 from visionkit.ops.assignment import Padded
+from visionkit.ops.boxes import box_iou
 from visionkit.ops.sampling import best_object, match_anchors, sample
 
 
@@ -58,12 +60,33 @@ def test_an_object_beyond_all_anchors_takes_none():
 def test_the_best_object_passes_over_empty_slots():
     objects = truth([[0, 0, 10, 10], [0, 0, 10, 20]], [[0, 0, 4, 4]], [])
     boxes = torch.tensor([[0.0, 0, 10, 18], [0, 0, 4, 4], [0, 0, 4, 4]])
-    iou, slot = best_object(boxes, objects.boxes, objects.real)
-    assert iou.tolist() == pytest.approx([0.9, 1, -1])
-    assert slot[:2].tolist() == [1, 0]
-    # the same with all boxes against all objects of a picture
-    every, _ = best_object(boxes[None], objects.boxes[:, None], objects.real[:, None])
-    assert every[:, 0].tolist() == pytest.approx([0.9, 16 / 180, -1])
+    iou, slot = best_object(boxes.expand(3, -1, -1), objects.boxes, objects.real)
+    assert iou[0].tolist() == pytest.approx([0.9, 16 / 100, 16 / 100])
+    assert iou[1].tolist() == pytest.approx([16 / 180, 1, 1])
+    assert iou[2].tolist() == [-1, -1, -1]
+    assert slot[0].tolist() == [1, 0, 0]
+    assert slot[1].tolist() == [0, 0, 0]
+
+
+def test_boxes_are_compared_bit_by_bit_where_they_are_many(monkeypatch):
+    torch.manual_seed(0)
+    boxes, objects = (torch.rand(2, n, 4).sort(-1).values for n in (23, 5))
+    real = torch.rand(2, 5) < 0.7
+    whole = best_object(boxes, objects, real)
+    most = []
+
+    def counted(a, b):
+        most.append(box_iou(a, b))
+        return most[-1]
+
+    monkeypatch.setattr(sampling, "box_iou", counted)
+    monkeypatch.setattr(sampling, "PAIRS", 40)
+    parts = best_object(boxes, objects, real)
+    assert all(map(torch.equal, parts, whole))
+    assert len(most) == 6  # four of 23 boxes at a time
+    assert max(iou.numel() for iou in most) == 40
+    monkeypatch.setattr(sampling, "PAIRS", 3)
+    assert all(map(torch.equal, best_object(boxes, objects, real), whole))
 
 
 def masks(positives, negatives, count=40):

@@ -77,3 +77,11 @@ def test_without_overlaps_it_is_the_hard_suppression():
     raw = decoded(apart, (0.3, 0.9, 0.5), (0, 0, 0))
     soft, hard = soft_suppress(raw, 0.4, 0.5, 9, "linear")[0], suppress(raw, 0.4, 0.5, 9)[0]
     assert all(torch.equal(a, b) for a, b in zip(soft, hard, strict=True))
+
+
+def test_boxes_that_are_not_finite_are_passed_over():
+    boxes = [[float("nan"), 0.0, 10, 10], *BOXES[1:3], [0, 0, float("inf"), 10]]
+    raw = decoded(boxes, (0.9, 0.8, 0.7, 0.6), (0, 0, 0, 0))
+    for how in ("linear", "gaussian"):
+        (found,) = soft_suppress(raw, 0.0, 0.3, 10, how)
+        assert found.scores.tolist() == pytest.approx([0.8, 0.7])

@@ -51,10 +51,10 @@ def pick(features: Sequence[FeatureSpec], strides: Sequence[int], who: str) -> l
     """Return the maps at ``strides``, in that order.
 
     Raises:
-        ConfigError: some are missing; it names them and those there are.
+        ConfigError: some are missing, or none is named; it names them and those there are.
     """
-    if list(strides) != sorted(set(strides)):
-        raise ConfigError(f"{who}.strides: {list(strides)} must be ascending, each once")
+    if not strides or list(strides) != sorted(set(strides)):
+        raise ConfigError(f"{who}.strides: {list(strides)} must be ascending, each once, not empty")
     by_stride = {f.stride: f for f in features}
     missing = [s for s in strides if s not in by_stride]
     if missing:

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visionkit.argtypes import Amount, Part, Positive, Range
 from visionkit.backbones.base import FeatureSpec, pick
 from visionkit.batch import Batch
-from visionkit.errors import ConfigError
+from visionkit.heads import rcnn_checks
 from visionkit.heads.base import Head
 from visionkit.heads.boxes import in_pictures
 from visionkit.heads.rcnn_proposals import Anchored, ProposalNetwork, proposal_losses, propose
@@ -58,6 +57,9 @@ class FasterRcnnHead(Head):
     boxes that the next one looks at, learns from those that overlap an object by its own IoU, and
     counts half as much as the one before it. The classes' probabilities are averaged.
 
+    With batch norms in the box head (``box_head=conv norm=batch``) losses and results aren't the
+    same in training mode, where those norms take the statistics of the boxes at hand.
+
     Args:
         in_features: the maps to choose from, with the same number of channels.
         num_classes: K.
@@ -65,8 +67,9 @@ class FasterRcnnHead(Head):
         anchor_sizes: of the anchors of each map, in pixels; None for 8 strides.
         anchor_ratios: heights over widths of a cell's anchors.
         rpn_convs: 3x3 convolutions of the proposal network.
-        rpn_iou: of two proposals that overlap by more than this one stays.
-        rpn_samples: anchors of each picture that the proposal network learns from.
+        rpn_nms_iou: of two proposals that overlap by more than this one stays.
+        rpn_samples: anchors of each picture that the proposal network learns from; at most half of
+            them are objects.
         proposals: boxes of each picture that are looked at.
         train_proposals: boxes of each picture that those to learn from are chosen from.
         samples: boxes of each picture that the box head learns from.
@@ -95,8 +98,8 @@ class FasterRcnnHead(Head):
         anchor_sizes: Sequence[Annotated[float, Range(1)]] | None = None,
         anchor_ratios: Sequence[Annotated[float, Range(0.01, 100)]] = (0.5, 1.0, 2.0),
         rpn_convs: Positive = 1,
-        rpn_iou: Part = 0.7,
-        rpn_samples: Positive = 256,
+        rpn_nms_iou: Part = 0.7,
+        rpn_samples: Annotated[int, Range(2)] = 256,
         proposals: Positive = 1000,
         train_proposals: Positive = 2000,
         samples: Positive = 512,
@@ -115,22 +118,17 @@ class FasterRcnnHead(Head):
     ) -> None:
         super().__init__(in_features, num_classes)
         self.used = pick(in_features, strides, "head")
-        channels = _shared_channels(self.used)
+        channels = rcnn_checks.shared_channels(self.used)
         self.pooled = [f for f in self.used if f.stride <= COARSEST] or list(self.used[:1])
-        self.sizes = _anchor_sizes(anchor_sizes, strides)
-        self.ratios = tuple(anchor_ratios)
-        self.rpn_iou, self.rpn_samples = rpn_iou, rpn_samples
+        self.sizes = rcnn_checks.anchor_sizes(anchor_sizes, strides)
+        self.ratios = rcnn_checks.anchor_ratios(anchor_ratios)
+        self.rpn_nms_iou, self.rpn_samples = rpn_nms_iou, rpn_samples
         self.proposals, self.train_proposals = proposals, train_proposals
-        self.samples, self.positives = samples, positives
+        self.samples, self.positives = samples, rcnn_checks.most_positives(samples, positives)
         self.box_loss, self.box_gain = box_loss, box_gain
         self.soft_nms, self.soft_sigma = soft_nms, soft_sigma
         self.score_floor, self.candidates = score_floor, candidates
-        self.ious = (0.5,) if cascade_ious is None else tuple(cascade_ious)
-        if not self.ious or list(self.ious) != sorted(self.ious):
-            raise ConfigError(
-                f"head.cascade_ious: {list(self.ious)} must be ascending and not empty; give "
-                "[0.5, 0.6, 0.7], or null for a single box head"
-            )
+        self.ious = rcnn_checks.box_ious(cascade_ious)
         self.rpn = ProposalNetwork(channels, len(self.ratios), rpn_convs)
         self.stages = nn.ModuleList(
             BoxStage(
@@ -170,17 +168,16 @@ class FasterRcnnHead(Head):
 
         In a cascade ``class1``, ``box1``, ``class2`` ... for the last two.
         """
-        truth = pad_targets(batch.boxes, len(batch))
+        truth = pad_targets(batch.boxes, len(batch), least=1)
         with torch.autocast(raw.said.anchors.device.type, enabled=False):
             objectness, rpn_box = proposal_losses(
                 raw.said, truth, (0.7, 0.3), self.rpn_samples, 0.5
             )
-            boxes, image, truth = self._to_learn_from(raw, truth)
+            boxes, image, overlap, slot = self._to_learn_from(raw, truth)
         losses = {"objectness": objectness, "rpn_box": rpn_box}
         for n, (stage, iou) in enumerate(zip(self.box_heads(), self.ious, strict=True)):
             logits, deltas = self.look(stage, raw, boxes, image)
             with torch.autocast(boxes.device.type, enabled=False):
-                overlap, slot = best_object(boxes, truth.boxes[image], truth.real[image])
                 label = torch.where(overlap >= iou, truth.labels[image, slot] + 1, 0)
                 objects = truth.boxes[image, slot]
                 classes, box = stage.losses(logits, deltas, boxes, label, objects, self.box_loss)
@@ -189,25 +186,22 @@ class FasterRcnnHead(Head):
                 losses[f"box{suffix}"] = box * (self.box_gain * 0.5**n)
                 if n + 1 < len(self.stages):
                     boxes = stage.refine(logits, deltas, boxes, raw.said.canvas)
+                    best = best_object(boxes[:, None], truth.boxes[image], truth.real[image])
+                    overlap, slot = best[0][:, 0], best[1][:, 0]
         return losses
 
     @torch.no_grad()
-    def _to_learn_from(self, raw: RcnnRaw, truth: Padded) -> tuple[Tensor, Tensor, Padded]:
-        """Sample boxes [R, 4] of pictures [R]; and the objects, with at least one slot."""
-        if truth.boxes.shape[1] == 0:
-            truth = Padded(
-                F.pad(truth.boxes, (0, 0, 0, 1)),
-                F.pad(truth.labels, (0, 1)),
-                F.pad(truth.real, (0, 1)),
-            )
-        boxes, real = propose(raw.said, self.train_proposals, self.train_proposals, self.rpn_iou)
+    def _to_learn_from(self, raw: RcnnRaw, truth: Padded) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Sample boxes [R, 4] of pictures [R], with the IoU and the slot of each's best object."""
+        count = self.train_proposals
+        boxes, real = propose(raw.said, count, count, self.rpn_nms_iou)
         boxes, real = torch.cat([boxes, truth.boxes], 1), torch.cat([real, truth.real], 1)
-        overlap, _ = best_object(boxes, truth.boxes[:, None], truth.real[:, None])
+        overlap, slot = best_object(boxes, truth.boxes, truth.real)
         positive = real & (overlap >= self.ious[0])
-        most = int(self.samples * self.positives)
-        chosen = sample(positive, real & ~positive, self.samples, most)
+        chosen = sample(positive, real & ~positive, self.samples, self.positives)
         image, which = chosen.taken.nonzero(as_tuple=True)
-        return boxes[image, chosen.place[image, which]], image, truth
+        place = chosen.place[image, which]
+        return boxes[image, place], image, overlap[image, place], slot[image, place]
 
     def decode(self, raw: RcnnRaw) -> Decoded:
         """Return the best ``candidates`` boxes of each picture, not suppressed.
@@ -215,7 +209,7 @@ class FasterRcnnHead(Head):
         Where there are fewer above ``score_floor``, the scores of the rest are -1.
         """
         with torch.autocast(raw.said.anchors.device.type, enabled=False):
-            boxes, real = propose(raw.said, self.proposals, self.proposals, self.rpn_iou)
+            boxes, real = propose(raw.said, self.proposals, self.proposals, self.rpn_nms_iou)
         pictures, count = real.shape
         image = torch.arange(pictures, device=boxes.device).repeat_interleave(count)
         row = torch.arange(len(image), device=boxes.device)
@@ -228,7 +222,8 @@ class FasterRcnnHead(Head):
             row.clamp_(max=len(seen) - 1)
         found = self._refined(raw, boxes, image)
         with torch.autocast(boxes.device.type, enabled=False):
-            scores = (found.scores[row] * real.flatten()[:, None]).view(pictures, -1)
+            scores = torch.where(real.flatten()[:, None], found.scores[row], -1.0)
+            scores = scores.view(pictures, -1)
             scores = torch.where(scores >= self.score_floor, scores, -1.0)
             best, index = scores.topk(min(self.candidates, scores.shape[1]), 1)
             labels = index % self.num_classes
@@ -263,24 +258,3 @@ class FasterRcnnHead(Head):
                 decoded, o.confidence, o.iou, o.max_detections, self.soft_nms, self.soft_sigma
             )
         return in_pictures(found, batch)
-
-
-def _shared_channels(features: Sequence[FeatureSpec]) -> int:
-    channels = {f.channels for f in features}
-    if len(channels) > 1:
-        raise ConfigError(
-            "head: the maps of Faster R-CNN share their layers, so they need the same channels; "
-            f"got {', '.join(str(f.channels) for f in features)}; choose neck=fpn"
-        )
-    return channels.pop()
-
-
-def _anchor_sizes(sizes: Sequence[float] | None, strides: Sequence[int]) -> tuple[float, ...]:
-    if sizes is None:
-        return tuple(8.0 * stride for stride in strides)
-    if len(sizes) != len(strides):
-        raise ConfigError(
-            f"head.anchor_sizes: {len(sizes)} given for {len(strides)} strides; give one for each, "
-            "or null for 8 strides"
-        )
-    return tuple(sizes)

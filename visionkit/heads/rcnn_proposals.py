@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import nms
 
+from visionkit.losses.detection import smooth_offsets
 from visionkit.ops.assignment import Padded
 from visionkit.ops.box_coding import Weights, clip_boxes, decode_boxes, encode_boxes, has_area
 from visionkit.ops.sampling import match_anchors, sample
@@ -15,8 +16,6 @@ from visionkit.ops.sampling import match_anchors, sample
 LEAST_SIDE = 1e-3
 """Of a proposal, in pixels."""
 PLAIN: Weights = (1.0, 1.0, 1.0, 1.0)
-SMOOTH = 1 / 9
-"""Where the box losses turn from a square to a line."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +86,7 @@ def propose(said: Anchored, before: int, after: int, iou: float) -> tuple[Tensor
         a box.
     """
     logits = said.objectness.detach().float()
+    logits = torch.where(logits.isnan(), -torch.inf, logits)
     places, start = [], 0
     for count, level in zip(said.counts, torch.split(logits, list(said.counts), 1), strict=True):
         places.append(level.topk(min(before, count), 1).indices + start)
@@ -95,14 +95,16 @@ def propose(said: Anchored, before: int, after: int, iou: float) -> tuple[Tensor
     logits = logits.gather(1, place)
     deltas = said.deltas.detach().gather(1, place[..., None].expand(-1, -1, 4)).float()
     boxes = clip_boxes(decode_boxes(deltas, said.anchors[place], PLAIN), said.canvas)
-    kept = _unsuppressed(boxes, logits, [p.shape[1] for p in places], iou)
+    kept = _unsuppressed(boxes, logits, [p.shape[1] for p in places], iou, max(said.canvas))
     kept &= has_area(boxes, LEAST_SIDE)
     logits = torch.where(kept, logits, -torch.inf)
     best, order = logits.topk(min(after, logits.shape[1]), 1)
     return boxes.gather(1, order[..., None].expand(-1, -1, 4)), best > -torch.inf
 
 
-def _unsuppressed(boxes: Tensor, scores: Tensor, counts: Sequence[int], iou: float) -> Tensor:
+def _unsuppressed(
+    boxes: Tensor, scores: Tensor, counts: Sequence[int], iou: float, side: int
+) -> Tensor:
     """Non-maximum suppression within each picture and map: whether a box [B, N, 4] stays, [B, N].
 
     Args:
@@ -110,15 +112,10 @@ def _unsuppressed(boxes: Tensor, scores: Tensor, counts: Sequence[int], iou: flo
         scores: [B, N].
         counts: boxes of each map.
         iou: boxes of one map that overlap by more than this are one.
+        side: of the canvas, the longer one.
     """
     if boxes.device.type != "cpu":  # few calls; moving maps apart costs no precision that matters
-        span = boxes.amax() + 1
-        level = torch.repeat_interleave(
-            torch.arange(len(counts), device=boxes.device),
-            torch.tensor(counts, device=boxes.device),
-            output_size=sum(counts),
-        )
-        boxes, counts = boxes + (level * span)[:, None], [sum(counts)]
+        boxes, counts = maps_apart(boxes, counts, side), [sum(counts)]
     kept = torch.zeros(scores.shape, dtype=torch.bool, device=boxes.device)
     for i in range(len(boxes)):
         start = 0
@@ -130,6 +127,22 @@ def _unsuppressed(boxes: Tensor, scores: Tensor, counts: Sequence[int], iou: flo
                 kept[i, part].index_fill_(0, nms(boxes[i, part], scores[i, part], iou), True)
             start += count
     return kept
+
+
+def maps_apart(boxes: Tensor, counts: Sequence[int], side: int) -> Tensor:
+    """Move the boxes [B, N, 4] of each map to where they overlap those of no other.
+
+    Args:
+        boxes: within the canvas, map after map.
+        counts: boxes of each map.
+        side: of the canvas, the longer one.
+    """
+    level = torch.repeat_interleave(
+        torch.arange(len(counts), device=boxes.device),
+        torch.tensor(counts, device=boxes.device),
+        output_size=sum(counts),
+    )
+    return boxes + (level * (side + 1))[:, None]
 
 
 def _kept_in_graph(boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
@@ -147,7 +160,7 @@ def proposal_losses(
 
     Args:
         said: of the anchors.
-        truth: the objects.
+        truth: the objects, with at least one slot.
         iou: from which on an anchor is an object, and below which it is background.
         count: anchors of each picture that are sampled.
         positives: at most this part of them is objects.
@@ -162,17 +175,14 @@ def proposal_losses(
     cost = F.binary_cross_entropy_with_logits(
         said.objectness.gather(1, chosen.place).float(), chosen.positive.float(), reduction="none"
     )
-    objectness = (cost * chosen.taken).sum() / total
+    objectness = torch.where(chosen.taken, cost, 0.0).sum() / total
 
     place, positive = chosen.place[:, :most], chosen.positive[:, :most]
     anchors = said.anchors[place]
     image = torch.arange(len(place), device=place.device)[:, None]
-    if truth.boxes.shape[1]:
-        objects = truth.boxes[image, matched.slot.gather(1, place)]
-        objects = torch.where(positive[..., None], objects, anchors)
-    else:
-        objects = anchors
+    objects = truth.boxes[image, matched.slot.gather(1, place)]
+    objects = torch.where(positive[..., None], objects, anchors)
     wanted = encode_boxes(objects, anchors, PLAIN)
     found = said.deltas.gather(1, place[..., None].expand(-1, -1, 4)).float()
-    miss = F.smooth_l1_loss(found, wanted, reduction="none", beta=SMOOTH).sum(-1)
-    return objectness, (miss * positive).sum() / total
+    found = torch.where(positive[..., None], found, 0.0)  # as is what background wants
+    return objectness, smooth_offsets(found, wanted).sum() / total

@@ -7,14 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visionkit.losses.detection import smooth_offsets
 from visionkit.ops.box_coding import Weights, clip_boxes, decode_boxes, encode_boxes
 from visionkit.ops.boxes import generalised_iou
 
 CONVS = 4
 BACKGROUND = 0.75
 """Part of a sample of boxes that shows no object."""
-SMOOTH = 1 / 9
-"""Where the box loss turns from a square to a line."""
 
 BoxNorm = Literal["batch", "group", "none"]
 BoxLoss = Literal["smooth_l1", "giou"]
@@ -48,7 +47,8 @@ class BoxStage(nn.Module):
         kind: ``mlp``: two hidden layers; ``conv``: four 3x3 convolutions and one hidden layer
             (Wu and He 2018).
         width: of the hidden layers.
-        norm: behind the convolutions.
+        norm: behind the convolutions; ``batch`` in training mode takes the statistics of the
+            boxes at hand.
         class_agnostic: whether all classes share their offsets.
         weights: of the offsets, see :data:`visionkit.ops.box_coding.Weights`.
     """
@@ -140,18 +140,18 @@ class BoxStage(nn.Module):
         total = max(1, len(label))
         real = label > 0
         unit = boxes.new_zeros(4)
-        unit[2:] = 1  # offsets between these are finite, so that 0 times them is 0
+        unit[2:] = 1  # what isn't finite would spoil gradients even where it doesn't count
         boxes = torch.where(real[:, None], boxes, unit)
         objects = torch.where(real[:, None], objects, unit)
-        found = self.chosen(deltas, label)
+        found = torch.where(real[:, None], self.chosen(deltas, label), 0.0)
         if box_loss == "giou":
             miss = 1 - generalised_iou(decode_boxes(found, boxes, self.weights), objects)
         else:
             wanted = encode_boxes(objects, boxes, self.weights)
-            miss = F.smooth_l1_loss(found, wanted, reduction="none", beta=SMOOTH).sum(-1)
+            miss = smooth_offsets(found, wanted)
         return (
             F.cross_entropy(logits, label, reduction="sum") / total,
-            (miss * real).sum() / total,
+            torch.where(real, miss, 0.0).sum() / total,
         )
 
 

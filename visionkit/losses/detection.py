@@ -3,6 +3,9 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+SMOOTH = 1 / 9
+"""Where :func:`smooth_offsets` turns from a square to a line."""
+
 
 def distribution_focal(logits: Tensor, distances: Tensor) -> Tensor:
     """Distribution focal loss (Li et al. 2020): cross-entropy with the two bins around the truth.
@@ -22,6 +25,11 @@ def distribution_focal(logits: Tensor, distances: Tensor) -> Tensor:
     at_lower = log_p.gather(-1, lower.long()[..., None])[..., 0]
     at_upper = log_p.gather(-1, lower.long()[..., None] + 1)[..., 0]
     return -(at_lower * (1 - upper_weight) + at_upper * upper_weight).mean(-1)
+
+
+def smooth_offsets(found: Tensor, wanted: Tensor) -> Tensor:
+    """Smooth L1 loss (Girshick 2015) of offsets [..., 4], summed over the four, [...]."""
+    return F.smooth_l1_loss(found, wanted, reduction="none", beta=SMOOTH).sum(-1)
 
 
 def soft_bce(logits: Tensor, targets: Tensor) -> Tensor:

@@ -37,6 +37,8 @@ _OTHER_HEADS = r"roi_heads\.(mask|keypoint)_"
 _CLASS_LAYERS = r"head\.stages\.\d+\.(classes|boxes)\."
 _MAY_LACK = rf"{_CLASS_LAYERS}|head\.stages\.[1-9]|.*\.num_batches_tracked$"
 """What of ours may stay as it is: the layers of the classes, and a cascade's later stages."""
+_SHARED = 4
+"""Rows of the layer of the boxes where all classes share them."""
 _MARKS = ("rpn.head.cls_logits.weight", "roi_heads.box_predictor.cls_score.weight")
 _WITHOUT_EPS = ("258fb6c6", "bf2d0c1e", "fc266e95")
 """How the SHA-256 begins of torchvision's first COCO files of Faster, Mask and Keypoint R-CNN."""
@@ -56,6 +58,10 @@ def start_from(model: Model, path: str | Path, classes: Sequence[str] = ()) -> N
     a model then finds what torchvision's finds in the same tensor. The layers of its classes are
     taken where their number is the model's, or, from a file with torchvision's 91 COCO categories,
     where all ``classes`` are among these.
+
+    Torchvision's COCO files of 2019 (``fasterrcnn_resnet50_fpn_coco-258fb6c6.pth`` and those of
+    Mask and Keypoint R-CNN) are known by their bytes: they want norms without an epsilon, and
+    copies that were saved anew don't get that.
 
     Args:
         model: as built.
@@ -145,18 +151,21 @@ def _class_layers(
     rows = _coco_rows(classes) if len(scores) == len(_coco_names()) else None
     found = {}
     for name, tensor in last.items():
-        if rows is not None:
+        if rows is not None and len(tensor) % len(scores) == 0:
             tensor = tensor.view(len(scores), -1, *tensor.shape[1:])[rows].flatten(0, 1)
         if name in own and tensor.shape == own[name].shape:
             found[name] = tensor
-    left = sorted(last.keys() - found.keys())
-    if left:
-        log.warning(
-            "%s: made for %d classes; %s don't fit this model's and stay at random",
-            path,
-            len(scores) - 1,
-            ", ".join(left),
-        )
+    left: dict[str, list[str]] = {}
+    for name in sorted(last.keys() - found.keys()):
+        why = f"made for {len(scores) - 1} classes"
+        if ".boxes." in name and len(last[name]) > len(own[name]) == _SHARED:
+            why = "its classes have boxes of their own, with head.class_agnostic they share them"
+        elif ".boxes." in name and len(own[name]) > len(last[name]) == _SHARED:
+            why = "its classes share their boxes, without head.class_agnostic they don't"
+        left.setdefault(why, []).append(name)
+    for why, names in left.items():
+        what = ", ".join(names)
+        log.warning("%s: %s; %s don't fit this model's and stay at random", path, why, what)
     return found
 
 

@@ -17,7 +17,7 @@ def anchor_grid(
     """Anchors of every cell of several maps (Ren et al. 2015), kept for the next call.
 
     A cell's anchors all have the area ``size ** 2``; their corners are rounded to whole pixels
-    around the cell's upper left corner.
+    around the cell's upper left corner, but no side is less than a pixel.
 
     Args:
         grids: rows and columns of each map.
@@ -42,7 +42,8 @@ def cell_anchors(size: float, ratios: Sequence[float]) -> Tensor:
     ratio = torch.tensor(ratios, dtype=torch.float32)
     height = ratio.sqrt()
     half = torch.stack([1 / height * size, height * size], 1) / 2
-    return torch.cat([-half, half], 1).round()
+    half = half.round().clamp(min=0.5)
+    return torch.cat([-half, half], 1)
 
 
 def _make(

@@ -23,10 +23,10 @@ class Padded(NamedTuple):
     real: Tensor
 
 
-def pad_targets(targets: BoxTargets, batch_size: int) -> Padded:
-    """Spread flat targets over pictures; G is the most boxes that any picture has."""
+def pad_targets(targets: BoxTargets, batch_size: int, least: int = 0) -> Padded:
+    """Spread flat targets over pictures; G is the most boxes of a picture, at least ``least``."""
     counts = torch.bincount(targets.image, minlength=batch_size)
-    most = int(counts.max()) if len(targets.image) else 0
+    most = max(least, int(counts.max()) if len(targets.image) else 0)
     device = targets.boxes.device
     order = torch.argsort(targets.image, stable=True)
     image = targets.image[order]

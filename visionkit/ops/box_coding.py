@@ -52,11 +52,14 @@ def decode_boxes(offsets: Tensor, anchors: Tensor, weights: Weights) -> Tensor:
 
 
 def clip_boxes(boxes: Tensor, canvas: tuple[int, int]) -> Tensor:
-    """Boxes [..., 4] cut off at the borders of a canvas of (height, width) pixels."""
-    x1, y1, x2, y2 = boxes.unbind(-1)
+    """Boxes [..., 4] cut off at the borders of a canvas of (height, width) pixels.
+
+    NaN becomes 0, so that a box of NaN has no area.
+    """
+    x1, y1, x2, y2 = torch.where(boxes > 0, boxes, 0.0).unbind(-1)
     height, width = canvas
     return torch.stack(
-        [x1.clamp(0, width), y1.clamp(0, height), x2.clamp(0, width), y2.clamp(0, height)], -1
+        [x1.clamp(max=width), y1.clamp(max=height), x2.clamp(max=width), y2.clamp(max=height)], -1
     )
 
 

@@ -95,6 +95,8 @@ def boxes_from_distances(points: Tensor, distances: Tensor) -> Tensor:
 def suppress(decoded: Decoded, confidence: float, iou: float, limit: int) -> list[Decoded]:
     """Non-maximum suppression within each class, picture by picture.
 
+    Boxes that aren't finite and scores of NaN are passed over.
+
     Returns:
         For each picture its boxes [n, 4], scores [n] and labels [n] with n <= ``limit``.
     """
@@ -102,7 +104,7 @@ def suppress(decoded: Decoded, confidence: float, iou: float, limit: int) -> lis
     if decoded.boxes.device.type == "mps":  # which has no float64
         decoded = Decoded(*(t.cpu() for t in decoded))
     for boxes, scores, labels in zip(*decoded, strict=True):
-        enough = scores >= confidence
+        enough = (scores >= confidence) & boxes.isfinite().all(1)
         boxes, scores, labels = boxes[enough], scores[enough], labels[enough]
         # classes are moved apart in float64, which costs no precision at any canvas size
         span = boxes.max() - boxes.min() + 1 if len(boxes) else boxes.new_zeros(())

@@ -41,7 +41,7 @@ def pool_regions(
     Args:
         maps: [B, C, H, W] each.
         strides: of the maps, ascending.
-        boxes: [R, 4] float32 in canvas pixels.
+        boxes: [R, 4] float32 in canvas pixels; what isn't finite counts as 0.
         image: [R] int64, the picture of each.
         size: rows and columns of bins.
 
@@ -49,6 +49,7 @@ def pool_regions(
         [R, C, size, size] float32 and their order, [R] positions in ``boxes``; None if it is that
         of the boxes. To sort what is computed from them costs less than to sort them.
     """
+    boxes = torch.where(boxes.abs() < torch.inf, boxes, 0.0)
     level = pyramid_level(boxes, strides)
     maps = [x.float() for x in maps]
     if torch.compiler.is_compiling():  # fixed shapes

@@ -8,6 +8,9 @@ from torch import Tensor
 from visionkit.ops.assignment import Padded
 from visionkit.ops.boxes import box_iou
 
+PAIRS = 2**20
+"""Of boxes and objects that are compared at a time."""
+
 
 class Matched(NamedTuple):
     """What each of N boxes of each picture is to learn.
@@ -65,16 +68,21 @@ def best_object(boxes: Tensor, objects: Tensor, real: Tensor) -> tuple[Tensor, T
     """Find the object that each box overlaps most.
 
     Args:
-        boxes: [..., 4].
-        objects: [..., G, 4], for each box or broadcast, with G > 0.
-        real: [..., G] bool.
+        boxes: [B, N, 4].
+        objects: [B, G, 4], with G > 0.
+        real: [B, G] bool.
 
     Returns:
-        Its IoU [...] (-1 where there is none) and slot [...].
+        Its IoU [B, N] (-1 where there is none) and slot [B, N].
     """
-    iou = box_iou(boxes[..., None, :], objects)
-    found = torch.where(real, iou, -1.0).max(-1)
-    return found.values, found.indices
+    ious, slots = [], []
+    rows = PAIRS // max(1, real.numel())
+    for part in torch.split(boxes, max(1, rows), 1):
+        iou = box_iou(part[:, :, None], objects[:, None])
+        found = torch.where(real[:, None], iou, -1.0).max(-1)
+        ious.append(found.values)
+        slots.append(found.indices)
+    return torch.cat(ious, 1), torch.cat(slots, 1)
 
 
 class Sampled(NamedTuple):

@@ -20,7 +20,8 @@ def soft_suppress(
 
     Again and again the box with the highest score is taken, and the scores of those left of its
     class fall with their overlap: ``linear``: beyond ``iou`` they are multiplied by 1 - overlap;
-    ``gaussian``: by exp(-overlap^2 / ``sigma``).
+    ``gaussian``: by exp(-overlap^2 / ``sigma``). Boxes that aren't finite and scores of
+    NaN are passed over.
 
     Args:
         decoded: N boxes of each picture.
@@ -37,7 +38,9 @@ def soft_suppress(
     boxes, labels = decoded.boxes, decoded.labels
     least = max(confidence, 0.0)
     # scores never rise; what is taken or too low is marked by -1
-    left = torch.where(decoded.scores >= least, decoded.scores, -1.0)
+    real = (decoded.scores >= least) & boxes.isfinite().all(2)
+    boxes = torch.where(real[..., None], boxes, 0.0)
+    left = torch.where(real, decoded.scores, -1.0)
     rounds = min(limit, boxes.shape[1])
     taken = labels.new_zeros(len(boxes), rounds)
     scores = left.new_full((len(boxes), rounds), -1.0)

@@ -2,10 +2,12 @@
 
 import contextlib
 import time
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from visionkit.batch import Batch
@@ -46,8 +48,13 @@ class Scorer:
             self.evaluator.reset()
 
     def update(self, head: Head, raw: object, batch: Batch) -> list[Result]:
-        """Take losses and results from one pass through the network; return the results."""
-        for name, value in head.loss(raw, batch).items():
+        """Take losses and results from one pass through the network; return the results.
+
+        What a loss draws by lot depends on the pictures of the batch alone.
+        """
+        with drawing_by_pictures(batch):
+            losses = head.loss(raw, batch)
+        for name, value in losses.items():
             self._losses[name] = self._losses.get(name, 0.0) + float(value) * len(batch)
         self._images += len(batch)
         results = head.predict(raw, batch)
@@ -67,6 +74,23 @@ class Scorer:
             figures |= from_first_rank(self.evaluator.compute)
         self.losses = losses
         return figures | {"loss": sum(losses.values()), "images": float(images)}
+
+
+@contextlib.contextmanager
+def drawing_by_pictures(batch: Batch) -> Iterator[None]:
+    """Let torch's random numbers follow from a batch's image ids; then go on as if none were drawn.
+
+    Concerns the generators of the processor and of the CUDA device that the batch is on.
+    """
+    ids = np.array([m.image_id for m in batch.meta], np.int64)
+    seed = zlib.crc32(ids.tobytes())
+    device = batch.images.device
+    cuda = [device.index] if device.type == "cuda" else []
+    with torch.random.fork_rng(cuda):
+        torch.default_generator.manual_seed(seed)
+        for index in cuda:
+            torch.cuda.default_generators[index].manual_seed(seed)
+        yield
 
 
 @contextlib.contextmanager
