@@ -70,7 +70,8 @@ resume: null
 allow: [miniparts]
 model: {name: null, weights: none, compile: false, channels_last: false}
 ema: {decay: 0.9, ramp: 10}
-predict: {confidence: 0.25, iou: 0.6, max_detections: 300, flip: false}
+predict: {confidence: 0.25, iou: 0.6, max_detections: 300, flip: false,
+          scales: [1.0], window: null, overlap: 0.5}
 neck: {_target_: miniparts.Neck, width: 1}
 head: {_target_: miniparts.Fitted}
 evaluator: {_target_: miniparts.Metric, _partial_: true}
@@ -92,14 +93,16 @@ split: test
 run_dir: outputs/evaluate
 allow: [miniparts]
 data: null
-predict: {iou: null, max_detections: null, flip: null}
+predict: {iou: null, max_detections: null, flip: null,
+          scales: null, window: null, overlap: null}
 """,
     "predict.yaml": """
 checkpoint: ???
 source: ???
 run_dir: outputs/predict
 batch_size: 8
-predict: {confidence: null, iou: null, max_detections: null, flip: null}
+predict: {confidence: null, iou: null, max_detections: null, flip: null,
+          scales: null, window: null, overlap: null}
 """,
     "backbone/small.yaml": "# A small trunk.\n_target_: miniparts.Part\nsize: 1\nname: small\n",
     "backbone/large.yaml": "_target_: miniparts.Part\nsize: 9\nname: large\n",

@@ -12,17 +12,28 @@ from visionkit.config import check
 from visionkit.models.model import build_model
 
 FOUND = groups([config_dir()])
-FILES = [(g, o) for g, options in FOUND.items() for o in options]
+# a loss is a part of heads, and comes with them
+FILES = [(g, o) for g, options in FOUND.items() for o in options if g != "loss"]
 PACKAGE_OF = {("logger", "wandb"): "wandb", ("logger", "mlflow"): "mlflow"}
 
 
-OF_CLASSIFICATION = {
-    "head": ["classification"],
-    "model": ["classifier"],
-    "data": ["folder", "mnist", "fashion_mnist", "cifar10", "cifar100", "shape_classes"],
-    "augment": ["classification", "small_images"],
-    "experiment": ["small_images", "transfer", "imagenet"],
-    "backbone": FOUND["backbone"],  # any will do there
+# options of tasks other than detection
+TASKS = {
+    "classification": {
+        "head": ["classification"],
+        "model": ["classifier"],
+        "data": ["folder", "mnist", "fashion_mnist", "cifar10", "cifar100", "shape_classes"],
+        "augment": ["classification", "small_images"],
+        "experiment": ["small_images", "transfer", "imagenet"],
+        "backbone": FOUND["backbone"],  # any will do there
+    },
+    "segmentation": {
+        "head": ["fcn", "unet", "fpn", "deeplabv3plus", "pspnet", "lraspp", "upernet"],
+        "model": ["segmenter"],
+        "data": ["masks", "coco_masks", "shape_masks"],
+        "augment": ["segmentation"],
+        "experiment": ["finetune_masks"],
+    },
 }
 
 
@@ -34,7 +45,8 @@ WITH = {
 
 
 def composed(group, option, root, run_dir):
-    task = "classification" if option in OF_CLASSIFICATION.get(group, []) else "detection"
+    of = [task for task, options in TASKS.items() if option in options.get(group, [])]
+    (task,) = of or ["detection"]
     words = [] if group == "task" else [f"task={task}"]
     words += WITH.get((group, option), [])
     return compose([*words, f"{group}={option}", f"data.root={root}", f"run_dir={run_dir}"])

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from mask_cases import draw, make_index, masks
 from tiny import make_batch, make_model
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -16,7 +17,14 @@ from torch.nn.parallel import DistributedDataParallel
 from visionkit.data.coco import read_coco
 from visionkit.data.datamodule import DataModule
 from visionkit.metrics.coco import CocoEvaluator
-from visionkit.ops.distributed import gather_objects, mean_over_ranks, rank, world_size
+from visionkit.metrics.segmentation import SegmentationEvaluator
+from visionkit.ops.distributed import (
+    from_first_rank,
+    gather_objects,
+    mean_over_ranks,
+    rank,
+    world_size,
+)
 from visionkit.tasks.optim import Muon, parameter_groups
 from visionkit.tasks.scoring import score
 
@@ -46,6 +54,8 @@ def _work(number: int, folder: str, root: str) -> None:
     assert (rank(), world_size()) == (number, 2)
     _train(number, folder)
     np.save(f"{folder}/{number}.npy", np.array(list(_metrics(root).items()), dtype=object))
+    found = _of_masks([7 * number + i for i in range(7 + 7 * number)])  # 7 and 14 pictures
+    np.save(f"{folder}/masks{number}.npy", np.array(list(found.items()), dtype=object))
     dist.destroy_process_group()
 
 
@@ -76,6 +86,19 @@ def _metrics(root: str) -> dict[str, float]:
     batches = data.eval_dataloader("train")
     found = score(make_model().eval(), batches, evaluator, torch.device("cpu"))
     return {k: v for k, v in found.items() if k != "seconds"}
+
+
+def _of_masks(mine: list[int]) -> dict[str, float]:
+    """The figures over all ranks, of which this one sees some pictures."""
+    truths, said = draw(0)
+    evaluator = SegmentationEvaluator(make_index(truths, 7))
+    evaluator.detailed = True
+    for start in range(0, len(mine), 4):
+        some = mine[start : start + 4]
+        ids = [int(evaluator.index.image_ids[i]) for i in some]
+        evaluator.update(ids, masks([said[i] for i in some]))
+    evaluator.merge(gather_objects(evaluator.state()))
+    return from_first_rank(evaluator.compute) | from_first_rank(evaluator.details)
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +137,10 @@ def test_two_ranks_score_exactly_what_one_does(ranks, squares):
         }
         # a batch's loss is divided by its own objects, and batches are others on two ranks
         assert all(np.isfinite(found[k]) for k in losses)
+
+
+def test_two_ranks_score_masks_to_the_last_bit_as_one_does(ranks):
+    alone = _of_masks(list(range(21)))
+    assert 0.2 < alone["miou"] < 0.8 and alone["boundary_f1"] > 0.2
+    for number in (0, 1):
+        assert dict(np.load(ranks / f"masks{number}.npy", allow_pickle=True)) == alone

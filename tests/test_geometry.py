@@ -10,7 +10,15 @@ import pytest
 from PIL import Image, ImageOps
 
 from visionkit.errors import DataError
-from visionkit.geometry import PAD_COLOUR, Letterbox, decode_image, read_image
+from visionkit.geometry import (
+    PAD_COLOUR,
+    Letterbox,
+    Padded,
+    decode_image,
+    read_image,
+    resize_labels,
+)
+from visionkit.results import VOID
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (20, 32)).astype(np.uint8)
@@ -265,3 +273,69 @@ def test_a_pattern_lands_where_the_boxes_say(size: tuple[int, int]) -> None:
 def test_a_picture_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="letterbox made for"):
         Letterbox((10, 10), (32, 32)).apply(RGB)
+
+
+def test_labels_are_those_of_the_nearest_pixels() -> None:
+    rng = np.random.default_rng(4)
+    for old in ((1, 1), (7, 31), (64, 48), (97, 13)):
+        labels = rng.integers(0, 256, old).astype(np.uint8)
+        assert resize_labels(labels, old) is labels
+        for new in ((1, 1), (5, 90), (33, 33), (96, 64)):
+            resized = resize_labels(labels, new)
+            assert resized.dtype == np.uint8
+            # the pixel in which the new one's centre lies, or on whose edge
+            places = [(np.arange(n) + 0.5) * o / n for o, n in zip(old, new, strict=True)]
+            after = [np.floor(p + 1e-9).astype(int) for p in places]
+            before = [np.ceil(p - 1e-9).astype(int) - 1 for p in places]
+            fits = [
+                resized == labels[rows[:, None], columns]
+                for rows in (before[0], after[0])
+                for columns in (before[1], after[1])
+            ]
+            assert np.any(fits, 0).all()
+
+
+@pytest.mark.parametrize("size", [(40, 60), (61, 33), (1, 64), (50, 50)])
+def test_a_mask_comes_back_from_a_larger_canvas(size: tuple[int, int]) -> None:
+    labels = np.random.default_rng(5).integers(0, 20, size).astype(np.uint8)
+    for canvas in ((64, 64), (160, 97), (75, 200)):
+        letterbox = Letterbox(size, canvas)
+        on_canvas = letterbox.frame_labels(labels)
+        assert on_canvas.shape == canvas
+        assert on_canvas.dtype == np.uint8
+        np.testing.assert_array_equal(letterbox.labels_to_image(on_canvas), labels)
+        pad = np.ones(canvas, bool)
+        pad[letterbox.window] = False
+        assert (on_canvas[pad] == VOID).all()
+        assert (on_canvas[~pad] != VOID).all()
+        # picture and mask lie in the same place
+        picture = letterbox.apply(np.full((*size, 3), 255, np.uint8))
+        assert ((picture == PAD_COLOUR).all(-1) == pad).all()
+
+
+def test_a_mask_on_a_smaller_canvas_keeps_its_halves() -> None:
+    labels = np.zeros((100, 200), np.uint8)
+    labels[:, 120:] = 9
+    letterbox = Letterbox((100, 200), (40, 50))
+    on_canvas = letterbox.frame_labels(labels)
+    assert (on_canvas[:7] == VOID).all()  # 25 of 40 rows
+    assert (on_canvas[32:] == VOID).all()
+    assert (on_canvas[7:32, :30] == 0).all()
+    assert (on_canvas[7:32, 30:] == 9).all()
+    np.testing.assert_array_equal(letterbox.labels_to_image(on_canvas), labels)
+
+
+def test_a_padded_picture_keeps_its_pixels() -> None:
+    letterbox = Padded.around((20, 32), (64, 32))
+    assert letterbox.canvas == (64, 32)
+    assert (letterbox.resized, letterbox.pad) == ((20, 32), (22, 0))
+    on_canvas = letterbox.apply(RGB)
+    np.testing.assert_array_equal(letterbox.unframe(on_canvas), RGB)
+    assert (on_canvas[:22] == PAD_COLOUR).all()
+    assert (on_canvas[42:] == PAD_COLOUR).all()
+    assert letterbox.to_canvas(np.array([[1.0, 2, 3, 4]])).tolist() == [[1, 24, 3, 26]]
+    assert letterbox.to_image(np.array([[1.0, 24, 3, 26]])).tolist() == [[1, 2, 3, 4]]
+    # smaller than the least canvas on both sides, it is not enlarged
+    assert Padded.around((5, 6), (32, 48)).resized == (5, 6)
+    large = Padded.around((500, 300), (64, 64))
+    assert large.canvas == large.size == large.resized == (500, 300)

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from visionkit.colours import class_colour, ink_on
+from visionkit.colours import class_colour, ink_on, palette
 from visionkit.render import contact_sheet, draw, side_by_side
-from visionkit.results import Detections
+from visionkit.results import VOID, Classification, Detections
 
 
 def detections(boxes: list[list[float]], names: tuple[str, ...] = ("cell",)) -> Detections:
@@ -89,6 +89,21 @@ def test_ink_reads_on_every_colour() -> None:
     for colour in [(0, 0, 0), (255, 255, 255), *(class_colour(i) for i in range(40))]:
         pair = sorted([luminance(colour), luminance(ink_on(colour))])
         assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 3.9
+
+
+def test_the_palette_has_the_colours_of_the_classes() -> None:
+    assert [tuple(c) for c in palette()[:255].tolist()] == [class_colour(k) for k in range(255)]
+    assert not (palette()[:VOID] == palette()[VOID]).all(-1).any()
+
+
+@pytest.mark.parametrize("size", [(28, 28), (1, 1), (3000, 2), (60, 200)])
+def test_classes_stand_below_in_words_that_can_be_read(size: tuple[int, int]) -> None:
+    image = np.full((*size, 3), 128, np.uint8)
+    out = draw(image, Classification(np.array([0.25, 0.75], np.float32), ("ant", "bee")))
+    assert 160 <= out.shape[1] <= 200
+    factor = max(1, min(-(-160 // size[1]), 2000 // size[0]))
+    assert (out == 128).all(-1).sum() == factor**2 * size[0] * size[1]
+    assert out.shape[0] - factor * size[0] in range(15, 40)
 
 
 def test_side_by_side_and_contact_sheet() -> None:

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
+from visionkit.colours import VOID_COLOUR, class_colour
 from visionkit.errors import DataError
-from visionkit.report import print_table, printable, write_json, write_metrics
+from visionkit.report import print_table, printable, write_json, write_mask, write_metrics
 
 
 def test_metrics_are_flat_and_in_order(tmp_path: Path) -> None:
@@ -53,6 +56,39 @@ def test_a_failed_write_leaves_the_old_file(
         write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_mask_reads_back_as_its_labels(tmp_path: Path) -> None:
+    labels = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 48)[:, ::-1]
+    path = tmp_path / "new" / "a.png"
+    write_mask(path, labels)
+    with Image.open(path) as read:
+        assert read.mode == "P"
+        np.testing.assert_array_equal(np.asarray(read), labels)
+        shown = np.asarray(read.convert("RGB"))
+    assert tuple(shown[labels == 7][0].tolist()) == class_colour(7)
+    assert tuple(shown[labels == 255][0].tolist()) == VOID_COLOUR
+    depth, kind = path.read_bytes()[24:26]
+    assert (depth, kind) == (8, 3)  # indices of eight bits, also of few classes
+    write_mask(path, np.zeros((2, 3), np.uint8))
+    assert tuple(path.read_bytes()[24:26]) == (8, 3)
+    assert [p.name for p in path.parent.iterdir()] == ["a.png"]
+
+
+def test_a_mask_that_cannot_be_written_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    write_mask(path, np.full((4, 5), 3, np.uint8))
+
+    def full(*args: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(DataError, match=r"a\.png: can't be written .No space left"):
+        write_mask(path, np.zeros((4, 5), np.uint8))
+    with Image.open(path) as read:
+        assert (np.asarray(read) == 3).all()
 
 
 def printed(metrics: dict[str, float], width: int = 100) -> str:

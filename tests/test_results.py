@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from visionkit.results import Classification, Detections
+from visionkit.results import VOID, Classification, Detections, SemanticMask
 
 
 def said(*probabilities: float, exclusive: bool = True) -> Classification:
@@ -44,3 +44,35 @@ def test_boxes_are_counted_and_scaled() -> None:
     assert found.summary(most=1) == "2 b, and 1 more classes"
     assert found.above(2).summary() == "nothing found"
     assert found.scaled(0.5).boxes[0].tolist() == pytest.approx([0, 0, 5, 10])
+
+
+MASK = SemanticMask(np.array([[2, 2, 0, VOID], [2, 0, 2, 3]], np.uint8), ("sky", "road", "car"))
+
+
+def test_a_mask_tells_the_parts_of_the_picture() -> None:
+    assert MASK.shares() == {2: 0.5, 0: 0.25, 3: 0.125}  # the rest has no class
+    assert list(MASK.shares()) == [2, 0, 3]
+    assert MASK.summary() == "car 50 %, sky 25 %, 3 12 %"  # of a class without a name
+    assert MASK.summary(most=1) == "car 50 %, and 2 more classes"
+    assert MASK.to_dict() == {
+        "labels": [2, 0, 3],
+        "names": ["car", "sky", "3"],
+        "shares": [0.5, 0.25, 0.125],
+    }
+    assert MASK.above(0.9) is MASK
+    nothing = SemanticMask(np.full((3, 3), VOID, np.uint8))
+    assert nothing.shares() == {}
+    assert nothing.summary() == "nothing found"
+    assert nothing.to_dict() == {"labels": [], "names": [], "shares": []}
+
+
+def test_a_mask_is_scaled_without_mixing_labels() -> None:
+    double = MASK.scaled(2)
+    np.testing.assert_array_equal(double.labels, MASK.labels.repeat(2, 0).repeat(2, 1))
+    assert double.classes == MASK.classes
+    np.testing.assert_array_equal(double.scaled(0.5).labels, MASK.labels)
+    assert MASK.scaled(0.01).labels.shape == (1, 1)
+    rng = np.random.default_rng(0)
+    odd = SemanticMask(rng.integers(0, 9, (37, 53)).astype(np.uint8)).scaled(1.7)
+    assert odd.labels.shape == (63, 90)
+    assert odd.labels.dtype == np.uint8

@@ -102,3 +102,15 @@ def test_samples_are_letterboxed_and_bad_pictures_noted(tmp_path: Path) -> None:
     assert sample.meta.letterbox.size == (20, 40)
     with pytest.raises(DataError, match="truncated"):
         next(read_samples([bad], (32, 32)))
+
+
+def test_before_a_window_pictures_keep_their_size(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.png", 200)
+    items = [file, np.full((100, 70, 3), 9, np.uint8)]
+    small, large = (sample for sample, _ in read_samples(items, (32, 32), window=(48, 36)))
+    assert small.image.shape == (48, 40, 3)  # of 20 x 40
+    assert (small.image[14:34] == 200).all()
+    assert (small.image[:14] == PAD_COLOUR).all()
+    assert small.meta.letterbox.resized == (20, 40)
+    assert (large.image == 9).all()
+    assert large.image.shape == (100, 70, 3)

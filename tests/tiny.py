@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import torch
 
-from visionkit.batch import Batch, BoxTargets, LabelTargets
+from visionkit.batch import Batch, BoxTargets, LabelTargets, MaskTargets
 from visionkit.compose import compose
 from visionkit.geometry import Letterbox
 from visionkit.models.model import Model, build_model
+from visionkit.results import VOID
 from visionkit.sample import ImageMeta
 
 CSP = {"_target_": "visionkit.backbones.csp.CspBackbone", "width": 0.125, "depth": 0.1}
@@ -63,6 +64,27 @@ def make_label_batch(
         images=torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8),
         targets=LabelTargets(values),
         meta=tuple(ImageMeta(i, "", Letterbox(canvas, canvas)) for i in range(len(labels))),
+    )
+
+
+def make_mask_batch(
+    num_classes: int,
+    canvas: tuple[int, int] = (64, 64),
+    count: int = 2,
+    labels: torch.Tensor | None = None,
+) -> Batch:
+    """A batch of noise; ``labels`` [B, H, W], or stripes of all classes below a void row."""
+    generator = torch.Generator().manual_seed(0)
+    if labels is None:
+        stripes = torch.arange(canvas[1]) * num_classes // canvas[1]
+        labels = stripes.to(torch.uint8).repeat(count, canvas[0], 1)
+        labels[:, 0] = VOID
+    shape = (len(labels), 3, *labels.shape[1:])
+    size = (int(labels.shape[1]), int(labels.shape[2]))
+    return Batch(
+        images=torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8),
+        targets=MaskTargets(labels),
+        meta=tuple(ImageMeta(i, "", Letterbox(size, size)) for i in range(len(labels))),
     )
 
 

@@ -196,6 +196,7 @@ def _union(value: Any, members: Sequence[Any]) -> Any:
     """Take the member that fits without conversion, else the first that fits with one."""
     members = _members(members)
     fitted = []
+    of_list: ValueError | None = None
     for member in members:
         if not _expressible(member):
             if _could_be(value, member):
@@ -203,7 +204,9 @@ def _union(value: Any, members: Sequence[Any]) -> Any:
             continue
         try:
             fitted.append(fit(value, member))
-        except ValueError:
+        except ValueError as error:
+            if _takes_lists(member):
+                of_list = error
             continue
         if type(fitted[-1]) is type(value) and fitted[-1] == value:
             return fitted[-1]
@@ -212,8 +215,16 @@ def _union(value: Any, members: Sequence[Any]) -> Any:
     literals = [m for m in members if typing.get_origin(m) is typing.Literal]
     if literals and not {*members} - {*literals, None, type(None)}:
         return _literal(value, [choice for m in literals for choice in typing.get_args(m)])
+    if of_list is not None and isinstance(value, list | tuple):  # it is what is in it
+        raise of_list
     wanted = " or ".join(dict.fromkeys(describe(m) for m in members))
     raise ValueError(f"expected {wanted}, got {value!r}")
+
+
+def _takes_lists(member: Any) -> bool:
+    if typing.get_origin(member) is typing.Annotated:
+        member = typing.get_args(member)[0]
+    return (typing.get_origin(member) or member) in _SEQUENCES
 
 
 def _members(members: Iterable[Any]) -> list[Any]:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from visionkit.results import Classification, Detections, Result
-from visionkit.sample import Boxes, ImageMeta, Labels, Sample
+from visionkit.results import Classification, Detections, Result, SemanticMask
+from visionkit.sample import Boxes, ImageMeta, Labels, Mask, Sample
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,31 @@ class LabelTargets:
         return [Classification(row, exclusive=False) for row in self.values.cpu().numpy()]
 
 
-Targets = BoxTargets | LabelTargets
+@dataclass(frozen=True)
+class MaskTargets:
+    """The class of each pixel.
+
+    Attributes:
+        labels: [B, H, W] uint8, 0..K-1, or :data:`visionkit.results.VOID`, on the canvas.
+    """
+
+    labels: Tensor
+
+    @staticmethod
+    def stack(targets: Sequence[Mask]) -> "MaskTargets":
+        """Put the masks of several pictures one after the other."""
+        return MaskTargets(torch.from_numpy(np.stack([t.labels for t in targets])))
+
+    def truth(self, meta: Sequence[ImageMeta]) -> list[Result]:
+        """See :meth:`Batch.truth`."""
+        return [
+            SemanticMask(m.letterbox.labels_to_image(mask))
+            for m, mask in zip(meta, self.labels.cpu().numpy(), strict=True)
+        ]
+
+
+Targets = BoxTargets | LabelTargets | MaskTargets
+_STACKED: dict[type, Any] = {Boxes: BoxTargets, Labels: LabelTargets, Mask: MaskTargets}
 
 
 @dataclass(frozen=True)
@@ -106,6 +130,12 @@ class Batch:
         assert isinstance(self.targets, LabelTargets), "this head learns classes"
         return self.targets
 
+    @property
+    def masks(self) -> MaskTargets:
+        """The targets, where they are masks."""
+        assert isinstance(self.targets, MaskTargets), "this head learns masks"
+        return self.targets
+
     def truth(self) -> list[Result]:
         """The targets of each picture as a result would state them, in original pixels."""
         return self.targets.truth(self.meta)
@@ -131,6 +161,5 @@ class Batch:
 def collate(samples: Sequence[Sample]) -> Batch:
     """Stack samples of one canvas size and one kind of target."""
     images = torch.from_numpy(np.stack([s.image for s in samples])).permute(0, 3, 1, 2)
-    targets: Any = [s.target for s in samples]
-    kind = BoxTargets if isinstance(targets[0], Boxes) else LabelTargets
-    return Batch(images.contiguous(), kind.stack(targets), tuple(s.meta for s in samples))
+    targets = _STACKED[type(samples[0].target)].stack([s.target for s in samples])
+    return Batch(images.contiguous(), targets, tuple(s.meta for s in samples))

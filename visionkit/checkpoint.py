@@ -21,7 +21,7 @@ from visionkit.models.model import Model, build_model
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-PARTS = ("visionkit.backbones", "visionkit.necks", "visionkit.heads")
+PARTS = ("visionkit.backbones", "visionkit.necks", "visionkit.heads", "visionkit.losses")
 """What a checkpoint may build from: nothing that reads, writes or runs."""
 
 _ENTRY = ("task", "spec", "classes", "preprocess", "data", "evaluator", "predict")

@@ -3,8 +3,11 @@
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 Colour = tuple[int, int, int]
+VOID_COLOUR: Colour = (112, 112, 116)
+"""Of what has no class."""
 _GOLDEN_ANGLE = 137.50776
 _LIGHTNESS = (0.72, 0.60, 0.82)
 
@@ -25,6 +28,14 @@ def class_colour(label: int) -> Colour:
             break
     red, green, blue = (int(x) for x in np.round(rgb.clip(0, 1) * 255))
     return red, green, blue
+
+
+@cache
+def palette() -> NDArray[np.uint8]:
+    """Return the colours of labels, [256, 3]: those of the classes, the last of what has none."""
+    colours = np.array([*map(class_colour, range(255)), VOID_COLOUR], np.uint8)
+    colours.flags.writeable = False
+    return colours
 
 
 def ink_on(colour: Colour) -> Colour:

@@ -13,8 +13,8 @@ from visionkit.build import build, call, expect, plain
 from visionkit.checkpoint import Loaded, load_model
 from visionkit.data.datamodule import DataModule
 from visionkit.errors import CheckpointError, DataError
-from visionkit.heads.base import PredictOptions
 from visionkit.metrics.base import Evaluator
+from visionkit.options import options_from
 from visionkit.tasks.scoring import score
 
 
@@ -50,10 +50,8 @@ def run(cfg: DictConfig) -> dict[str, float]:
         )
     factory = build(loaded.evaluator, "evaluator", **where)
     evaluator: Evaluator = expect(call(factory, "evaluator", index=index), Evaluator, "evaluator")
-    kept = loaded.predict | {k: v for k, v in settings["predict"].items() if v is not None}
-    loaded.model.head.options = PredictOptions(
-        iou=kept["iou"], max_detections=kept["max_detections"], flip=kept["flip"]
-    )
+    trained = options_from(loaded.predict | {"confidence": None})  # it looks at every score
+    loaded.model.head.options = options_from(settings["predict"], trained)
     loaded.model.head.check_options(loaded.model.head.options)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     folder.mkdir(parents=True, exist_ok=True)  # before the work: it may not be possible

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visionkit.errors import DataError
+from visionkit.results import VOID
 
 Image = NDArray[np.uint8]
 
@@ -117,6 +118,14 @@ def blank(canvas: tuple[int, int]) -> Image:
     return np.tile(row, (height, 1)).reshape(height, width, 3)
 
 
+def resize_labels(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Scale a mask [H, W] to (height, width): each pixel takes the label nearest to its centre."""
+    if labels.shape == size:
+        return labels
+    how = cv2.INTER_NEAREST_EXACT
+    return np.asarray(cv2.resize(labels, size[::-1], interpolation=how), np.uint8)
+
+
 @dataclass(frozen=True)
 class Letterbox:
     """The map from a picture's own pixels onto the canvas: one scale, then a centred pad.
@@ -168,15 +177,26 @@ class Letterbox:
     def frame(self, resized: Image) -> Image:
         """Return the canvas [H, W, 3] with the picture, already resized, in its place."""
         canvas = blank(self.canvas)
-        canvas[self._window] = resized
+        canvas[self.window] = resized
         return canvas
 
     def unframe(self, canvas: Image) -> Image:
         """Return the part of a canvas [H, W, 3] that shows the picture."""
-        return canvas[self._window]
+        return canvas[self.window]
+
+    def frame_labels(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the canvas [H, W] of a mask, scaled without mixing labels; the pad is void."""
+        canvas = np.full(self.canvas, VOID, np.uint8)
+        canvas[self.window] = resize_labels(labels, self.resized)
+        return canvas
+
+    def labels_to_image(self, canvas: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Map a canvas [H, W] of labels back to the picture's own pixels."""
+        return resize_labels(canvas[self.window], self.size)
 
     @property
-    def _window(self) -> tuple[slice, slice]:
+    def window(self) -> tuple[slice, slice]:
+        """Rows and columns of the canvas that show the picture."""
         (height, width), (top, left) = self.resized, self.pad
         return slice(top, top + height), slice(left, left + width)
 
@@ -192,3 +212,17 @@ class Letterbox:
         return np.clip((boxes - shift) / scale, 0, [width, height, width, height]).astype(
             np.float32
         )
+
+
+class Padded(Letterbox):
+    """The map onto a canvas that holds the picture at its own scale: a centred pad alone."""
+
+    @property
+    def resized(self) -> tuple[int, int]:
+        """Height and width of the picture on the canvas: its own."""
+        return self.size
+
+    @staticmethod
+    def around(size: tuple[int, int], least: tuple[int, int]) -> "Padded":
+        """Return the map onto a canvas of the picture's size, and at least ``least``."""
+        return Padded(size, (max(size[0], least[0]), max(size[1], least[1])))

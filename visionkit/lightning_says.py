@@ -44,6 +44,7 @@ def quieten() -> None:
         ".*lr_scheduler.step.*before.*optimizer.step.*",
         ".*isinstance.treespec, LeafSpec.*",
         ".*directory.*exists and is not empty.*",
+        ".*module\\(s\\) in eval mode at the start.*",  # frozen norms are meant to be
         ".*your dataloader is not resumable.*",  # the sampler resumes
     ):
         warnings.filterwarnings("ignore", message)

@@ -1,13 +1,13 @@
-"""Prediction as a command: drawn pictures, predictions.json and a table."""
+"""Prediction as a command: drawn pictures, masks, predictions.json and a table."""
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from visionkit.errors import DataError
 from visionkit.render import draw
-from visionkit.report import write_json, write_picture
-from visionkit.results import Detections, Result
+from visionkit.report import write_json, write_mask, write_picture
+from visionkit.results import Detections, Result, SemanticMask
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,8 +15,20 @@ if TYPE_CHECKING:
 _ROWS = 24
 
 
+class _Row(NamedTuple):
+    """What the table says of a picture: results themselves may be large."""
+
+    path: str
+    found: str
+    boxes: int | None = None
+    best: str | None = None
+
+
 def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
     """Predict for every picture of ``cfg.source`` and write what was found into ``cfg.run_dir``.
+
+    Masks are written as PNGs of indices, see :func:`visionkit.report.write_mask`, into ``masks/``;
+    ``predictions.json`` has their place in ``cfg.run_dir``.
 
     Args:
         cfg: ``checkpoint``, ``source``, ``run_dir``, ``predict`` (options, null leaves what the
@@ -32,24 +44,31 @@ def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
     """
     from rich.console import Console
 
+    from visionkit.build import plain
     from visionkit.predictor import load
     from visionkit.sources import find
 
     console = console or Console()
     files = find(cfg["source"])  # a misspelt path should not wait for the model
     predictor = load(cfg["checkpoint"])
-    options = {k: v for k, v in dict(cfg["predict"]).items() if v is not None}
     folder = Path(cfg["run_dir"])
     names = picture_names([f for f in files if isinstance(f, Path)], folder)
+    masks = mask_names(names, folder)
     errors: list[DataError] = []
-    rows: list[tuple[str, Result]] = []
+    rows: list[_Row] = []
     records: list[dict[str, object]] = []
+    options = plain(cfg["predict"])
     batches = predictor.stream(files, batch_size=cfg["batch_size"], errors=errors, **options)
     for path, image, result in batches:
         write_picture(names[Path(path)], draw(image, result), quality=92)
         height, width = image.shape[:2]
-        records.append({"file": path, "width": width, "height": height, **result.to_dict()})
-        rows.append((path, result))
+        record: dict[str, object] = {"file": path, "width": width, "height": height}
+        if isinstance(result, SemanticMask):
+            mask = masks[Path(path)]
+            write_mask(mask, result.labels)
+            record["mask"] = mask.relative_to(folder).as_posix()
+        records.append(record | result.to_dict())
+        rows.append(_row(path, result))
     for error in errors:
         console.print(f"warning: {error}", style="yellow", markup=False, soft_wrap=True)
     if not rows:
@@ -57,13 +76,14 @@ def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
         raise DataError(f"{cfg['source']}: none of {len(errors)} pictures could be read ({first})")
     write_json(folder / "predictions.json", records)
     _print_table(console, rows)
-    found = {"objects": sum(len(r) for _, r in rows if isinstance(r, Detections))}
-    if not isinstance(rows[0][1], Detections):
-        found = {}
+    found = {}
+    if rows[0].boxes is not None:
+        found["objects"] = sum(row.boxes or 0 for row in rows)
     what = f"{found['objects']} objects in " if found else ""
+    with_masks = " and their masks" if "mask" in records[0] else ""
     left_out = f", {len(errors)} unreadable" if errors else ""
     console.print(
-        f"{what}{len(rows)} pictures{left_out}: {folder}/",
+        f"{what}{len(rows)} pictures{with_masks}{left_out}: {folder}/",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -90,31 +110,54 @@ def picture_names(files: list[Path], folder: Path) -> dict[Path, Path]:
     names: dict[Path, Path] = {}
     for file, path in absolute.items():
         suffix = ".jpg" if path.suffix.lower() in (".jpg", ".jpeg") else ".png"
-        base = folder / path.relative_to(shared).with_suffix("")
-        target, n = base.with_name(base.name + suffix), 1
-        while os.path.realpath(target) in taken:
-            n += 1
-            target = base.with_name(f"{base.name}_{n}{suffix}")
-        taken.add(os.path.realpath(target))
-        names[file] = target
+        names[file] = _free(folder / path.relative_to(shared).with_suffix(""), suffix, taken)
     return names
 
 
-def _print_table(console: "Console", rows: list[tuple[str, Result]]) -> None:
+def mask_names(names: dict[Path, Path], folder: Path) -> dict[Path, Path]:
+    """Choose for each file where its mask goes: below ``folder/masks``, none twice.
+
+    It is called as the drawn picture is, and takes neither a source's place nor another picture's.
+
+    Args:
+        names: what :func:`picture_names` gave for ``folder``.
+        folder: the run's.
+    """
+    taken = {os.path.realpath(p) for p in (*names, *names.values())}
+    below = {f: drawn.relative_to(folder).with_suffix("") for f, drawn in names.items()}
+    return {f: _free(folder / "masks" / base, ".png", taken) for f, base in below.items()}
+
+
+def _free(base: Path, suffix: str, taken: set[str]) -> Path:
+    """A file of that name, with a number if it is taken; it is taken from now on."""
+    target, n = base.with_name(base.name + suffix), 1
+    while os.path.realpath(target) in taken:
+        n += 1
+        target = base.with_name(f"{base.name}_{n}{suffix}")
+    taken.add(os.path.realpath(target))
+    return target
+
+
+def _row(path: str, result: Result) -> _Row:
+    if not isinstance(result, Detections):
+        return _Row(path, result.summary())
+    best = f"{result.scores.max():.2f}" if len(result) else "-"
+    return _Row(path, result.summary(), len(result), best)
+
+
+def _print_table(console: "Console", rows: list[_Row]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("picture", overflow="ellipsis", no_wrap=True, max_width=48)
     table.add_column("found", overflow="fold")
-    if isinstance(rows[0][1], Detections):
+    if rows[0].best is not None:
         table.add_column("best", justify="right")
-    for path, result in rows[:_ROWS]:
-        name = path if len(path) <= 48 else "..." + path[-45:]
-        cells = [Text(name), Text(result.summary())]
-        if isinstance(result, Detections):
-            cells.append(Text(f"{result.scores.max():.2f}" if len(result) else "-"))
-        table.add_row(*cells)
+    for row in rows[:_ROWS]:
+        name = row.path if len(row.path) <= 48 else "..." + row.path[-45:]
+        cells = [name, row.found] if row.best is None else [name, row.found, row.best]
+        table.add_row(*map(Text, cells))
     console.print(table)
     if len(rows) > _ROWS:
         console.print(f"... and {len(rows) - _ROWS} more pictures", style="dim")

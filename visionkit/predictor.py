@@ -1,8 +1,7 @@
 """Predictions for files and arrays from a loaded model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,9 @@ from visionkit.batch import collate
 from visionkit.errors import DataError
 from visionkit.geometry import Image
 from visionkit.heads.base import PredictOptions
+from visionkit.models.views import PIXELS
+from visionkit.options import options_from
+from visionkit.sample import Sample
 from visionkit.sources import Source, find, read_samples
 
 
@@ -32,7 +34,7 @@ class Predictor:
         self.classes: tuple[str, ...] = tuple(loaded.classes)
         self.canvas: tuple[int, int] = loaded.canvas
         self.task: str = loaded.task
-        self.options = PredictOptions(**loaded.predict)
+        self.options = options_from(loaded.predict)
 
     def predict(
         self,
@@ -46,17 +48,20 @@ class Predictor:
         Args:
             source: a file, a folder (the pictures directly in it, sorted), a glob pattern, a uint8
                 array [H, W, 3] RGB or [H, W] grey, or a list of these.
-            batch_size: pictures computed at once.
+            batch_size: pictures computed at once; fewer where they keep their size and it is large.
             options: what :class:`visionkit.heads.base.PredictOptions` lists; by default as the
                 model was trained (``predict`` in its configuration). ``confidence``: the least
                 score of a result, 0..1; ``iou``: boxes of one class that overlap by more than this
                 are one object, 0..1; ``max_detections``: at most so many boxes for each picture;
-                ``flip``: average with the mirrored picture.
+                ``flip``: average with the mirrored picture; ``scales``: average what is said of the
+                picture at these sizes, 0.25..4, where 1 is the canvas; ``window``: N or (H, W) from
+                32, windows of that size slide over each picture in its own pixels, ``"none"`` for
+                the whole picture on the model's canvas; ``overlap``: the part of a window that the
+                next one sees again, 0..0.9.
 
         Returns:
-            A result for each picture, in order and in its own pixels:
-            :class:`visionkit.results.Detections` or :class:`visionkit.results.Classification`, as
-            the model's task is.
+            A result for each picture, in order and in its own pixels, one of those in
+            :mod:`visionkit.results`, as the model's task is.
 
         Raises:
             DataError: there is no picture, or one can't be read (:meth:`stream` can go on without).
@@ -88,12 +93,9 @@ class Predictor:
             An iterator of the file's path (empty for an array), the picture [H, W, 3] uint8 RGB,
             and its result. A wrong source or option raises at once, not at the first picture.
         """
-        given = {k: v for k, v in options.items() if v is not None}
-        chosen = replace(self.options, **given)
-        if not (0 <= chosen.confidence <= 1 and 0 <= chosen.iou <= 1):
-            raise ValueError(f"confidence and iou lie in 0..1, got {given}")
-        if chosen.max_detections < 1 or batch_size < 1:
-            raise ValueError("max_detections and batch_size are 1 or more")
+        chosen = options_from(options, self.options)
+        if batch_size < 1:
+            raise ValueError(f"batch_size is 1 or more, got {batch_size}")
         self.model.head.check_options(chosen)
         return self._stream(find(source), chosen, batch_size, errors)
 
@@ -104,8 +106,9 @@ class Predictor:
         batch_size: int,
         errors: list[DataError] | None,
     ) -> Iterator[tuple[str, Image, Any]]:
-        pairs = read_samples(items, self.canvas, errors)
-        while chunk := list(islice(pairs, batch_size)):
+        pairs = read_samples(items, self.canvas, errors, options.window)
+        room = PIXELS if options.window else None
+        for chunk in _of_one_canvas(pairs, batch_size, room):
             batch = collate([sample for sample, _ in chunk]).to(self.device)
             head, before = self.model.head, self.model.head.options
             head.options = options
@@ -117,6 +120,31 @@ class Predictor:
             for (sample, image), result in zip(chunk, results, strict=True):
                 named = replace(result, classes=self.classes)
                 yield sample.meta.path, image, named
+
+
+def _of_one_canvas(
+    pairs: Iterable[tuple[Sample, Image]], most: int, room: int | None
+) -> Iterator[list[tuple[Sample, Image]]]:
+    """Put what follows one another on canvases of one size together.
+
+    Args:
+        pairs: samples, each with its picture.
+        most: so many at most.
+        room: pixels that their canvases have at most, unless it is one alone.
+    """
+    chunk: list[tuple[Sample, Image]] = []
+    for pair in pairs:
+        height, width = pair[0].image.shape[:2]
+        if chunk and pair[0].image.shape != chunk[0][0].image.shape:
+            yield chunk
+            chunk = []
+        chunk.append(pair)
+        full = room is not None and (len(chunk) + 1) * height * width > room
+        if full or len(chunk) == most:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
 
 
 def load(path: str | Path, device: torch.device | str | None = None) -> Predictor:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from visionkit.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from rich.console import Console
     from rich.table import Table
 
@@ -73,6 +75,29 @@ def write_picture(path: Path, image: "Image", quality: int = 90) -> None:
         if not done:
             raise OSError(0, "the picture can't be encoded")
         temporary.write_bytes(data.tobytes())
+
+
+def write_mask(path: Path, labels: "NDArray[np.uint8]") -> None:
+    """Write a mask as a PNG of 8-bit indices with the palette of the classes' colours.
+
+    Readers that keep the indices (Pillow's mode ``P``) get the labels back. The file is either the
+    old one or the whole new one.
+
+    Args:
+        path: ends in ``.png``.
+        labels: [H, W] uint8, 255 where there is no class.
+
+    Raises:
+        DataError: the disk is full or the folder can't be written.
+    """
+    from PIL import Image as Pillow
+
+    from visionkit.colours import palette
+
+    picture = Pillow.fromarray(labels)
+    picture.putpalette(palette().tobytes())  # of a grey picture, this makes one of indices
+    with _beside(path) as temporary:
+        picture.save(temporary, format="PNG")
 
 
 def write_json(path: Path, data: Any, indent: int | None = None) -> None:

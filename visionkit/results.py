@@ -7,6 +7,9 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+VOID = 255
+"""In a mask of labels: of no class."""
+
 
 class Result(Protocol):
     """A prediction for one image, in the pixels of the original picture."""
@@ -155,4 +158,55 @@ class Classification:
             "names": [self._name(i) for i in labels],
             "scores": [float(self.probabilities[i]) for i in labels],
             "top": dict(self.top()),
+        }
+
+
+@dataclass(frozen=True)
+class SemanticMask:
+    """The class of each pixel of one picture.
+
+    Attributes:
+        labels: [H, W] uint8, indices into ``classes``; :data:`VOID` where none is said.
+        classes: names by label.
+    """
+
+    labels: NDArray[np.uint8]
+    classes: tuple[str, ...] = ()
+
+    def shares(self) -> dict[int, float]:
+        """Return the part of the picture, 0..1, that each class has, largest first."""
+        counts = np.bincount(self.labels.ravel(), minlength=VOID + 1)[:VOID]
+        order = np.argsort(-counts, kind="stable").tolist()
+        return {k: float(counts[k] / self.labels.size) for k in order if counts[k]}
+
+    def name(self, label: int) -> str:
+        """The name of a class (the index itself where no names are known)."""
+        return self.classes[label] if label < len(self.classes) else str(label)
+
+    def above(self, confidence: float) -> "SemanticMask":
+        """Return the mask itself: it keeps no scores."""
+        return self
+
+    def scaled(self, factor: float) -> "SemanticMask":
+        """Return the mask of the picture resized by ``factor``, each pixel that of the nearest."""
+        height, width = (max(1, round(side * factor)) for side in self.labels.shape)
+        rows = ((np.arange(height) + 0.5) * self.labels.shape[0] / height).astype(np.int64)
+        columns = ((np.arange(width) + 0.5) * self.labels.shape[1] / width).astype(np.int64)
+        return replace(self, labels=self.labels[rows[:, None], columns])
+
+    def summary(self, most: int = 6) -> str:
+        """Return the classes with their parts of the picture, such as ``road 41 %, sky 22 %``."""
+        shares = list(self.shares().items())
+        words = [f"{self.name(k)} {100 * share:.0f} %" for k, share in shares[:most]]
+        if len(shares) > most:
+            words.append(f"and {len(shares) - most} more classes")
+        return ", ".join(words) or "nothing found"
+
+    def to_dict(self) -> dict[str, object]:
+        """Return ``labels``, ``names`` and ``shares`` of the classes in the picture."""
+        shares = self.shares()
+        return {
+            "labels": list(shares),
+            "names": [self.name(k) for k in shares],
+            "shares": list(shares.values()),
         }

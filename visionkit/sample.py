@@ -36,7 +36,18 @@ class Labels:
     values: NDArray[np.float32]
 
 
-Target = Boxes | Labels
+@dataclass(frozen=True)
+class Mask:
+    """The class of each pixel of one picture.
+
+    Attributes:
+        labels: [H, W] uint8, 0..K-1, or :data:`visionkit.results.VOID` where nothing is learned.
+    """
+
+    labels: NDArray[np.uint8]
+
+
+Target = Boxes | Labels | Mask
 
 
 @dataclass(frozen=True)

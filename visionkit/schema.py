@@ -50,6 +50,26 @@ FILES = ("checkpoint", "resume", "model.weights", "backbone.weights")
 
 
 @dataclass(frozen=True)
+class Some(Range):
+    """Marks a list of at least ``low`` values."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} of them"
+
+    def check(self, value: Any) -> None:
+        """Raise a ValueError for a list that is too short."""
+        if isinstance(value, list | tuple) and len(value) < self.low:
+            raise ValueError(f"must have {self}, got {list(value)}")
+
+
+Scales = Annotated[list[Annotated[float, Range(0.25, 4)]], Some(1)]
+"""Sizes of a picture, in parts of the canvas."""
+Side = Annotated[int, Range(32)]
+Window = Literal["none"] | Side | tuple[Side, Side] | None
+"""Of windows that slide over a picture: N for a square, or height and width."""
+
+
+@dataclass(frozen=True)
 class Node:
     """Marks a ``_target_`` node, or with ``many`` a mapping of nodes, each of which may be null."""
 
@@ -83,6 +103,9 @@ class OptionsSection:
     iou: Annotated[float, Range(0, 1)]
     max_detections: Annotated[int, Range(1)]
     flip: bool
+    scales: Scales
+    window: Window
+    overlap: Annotated[float, Range(0, 0.9)]
 
 
 @dataclass
@@ -93,6 +116,9 @@ class PredictSection:
     iou: Annotated[float | None, Range(0, 1)]
     max_detections: Annotated[int | None, Range(1)]
     flip: bool | None
+    scales: Scales | None
+    window: Window
+    overlap: Annotated[float | None, Range(0, 0.9)]
 
 
 @dataclass
@@ -102,6 +128,9 @@ class KeepSection:
     iou: Annotated[float | None, Range(0, 1)]
     max_detections: Annotated[int | None, Range(1)]
     flip: bool | None
+    scales: Scales | None
+    window: Window
+    overlap: Annotated[float | None, Range(0, 0.9)]
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from visionkit.errors import DataError
-from visionkit.geometry import IMAGE_SUFFIXES, Image, Letterbox, read_image
+from visionkit.geometry import IMAGE_SUFFIXES, Image, Letterbox, Padded, read_image
 from visionkit.sample import Boxes, ImageMeta, Sample
 
 Source = Any
@@ -99,6 +99,7 @@ def read_samples(
     items: Iterable[Path | Image],
     canvas: tuple[int, int],
     errors: list[DataError] | None = None,
+    window: tuple[int, int] | None = None,
 ) -> Iterator[tuple[Sample, Image]]:
     """Read pictures one by one and put each on the canvas, just as evaluation does.
 
@@ -107,6 +108,8 @@ def read_samples(
         canvas: height and width that the model sees.
         errors: pictures that can't be read are noted here and left out; without it, the first
             raises.
+        window: height and width. With it, each picture keeps its own pixels, on a canvas of its own
+            size that is at least so large.
 
     Yields:
         The sample (its image is the canvas; ``meta.image_id`` counts the items, ``meta.path`` is
@@ -123,6 +126,7 @@ def read_samples(
                 raise
             errors.append(error)
             continue
-        letterbox = Letterbox((image.shape[0], image.shape[1]), canvas)
+        size = (image.shape[0], image.shape[1])
+        letterbox = Padded.around(size, window) if window else Letterbox(size, canvas)
         path = str(item) if isinstance(item, Path) else ""
         yield Sample(letterbox.apply(image), Boxes(), ImageMeta(n, path, letterbox)), image

@@ -23,11 +23,11 @@ from visionkit.callbacks.ema import Ema
 from visionkit.config import check
 from visionkit.data.datamodule import DataModule
 from visionkit.errors import ConfigError
-from visionkit.heads.base import PredictOptions
 from visionkit.lightning_says import quieten, refusal
 from visionkit.metrics.base import Evaluator
 from visionkit.models.model import Model, build_model
 from visionkit.models.weights import start_from
+from visionkit.options import options_from
 from visionkit.resume import bring_best, check_resume, find_resume, keep_logs
 from visionkit.tasks.base import Task
 from visionkit.tasks.optim import parameter_groups
@@ -92,13 +92,8 @@ class Run:
                 "it false"
             )
         model.head.prepare(self.info)
-        options = self.plain["predict"]
         # evaluation looks at every score
-        model.head.options = PredictOptions(
-            iou=options["iou"],
-            max_detections=options["max_detections"],
-            flip=options["flip"],
-        )
+        model.head.options = options_from(self.plain["predict"] | {"confidence": None})
         model.head.check_options(model.head.options)
         return model
 

@@ -46,3 +46,19 @@ def test_a_pickled_cache_starts_empty():
     copy.get(0, reader(2, calls))
     assert calls == [1, 2]
     assert ImageCache.size(2, 4, 6) == 2 * 4 * 6 * 3
+
+
+def test_masks_have_one_channel():
+    cache = ImageCache(3, 4, 6, channels=1)
+    masks = [np.full(shape, 7 + i, np.uint8) for i, shape in enumerate([(4, 6), (2, 5), (4, 1)])]
+    for i in (2, 0, 1):
+        assert cache.kept(i) is None
+        cache.keep(i, masks[i], (40, 60))
+    for i in range(3):
+        mask, size = cache.kept(i)
+        np.testing.assert_array_equal(mask, masks[i])
+        assert size == (40, 60)
+    copy = pickle.loads(pickle.dumps(cache))
+    assert copy.kept(0) is None
+    copy.keep(1, masks[0], (4, 6))
+    assert copy.kept(1)[0].shape == (4, 6)

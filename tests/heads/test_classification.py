@@ -62,7 +62,7 @@ def info(counts=(10, 30, 0), exclusive=True) -> DataInfo:
         classes=("ant", "bee", "wasp")[: len(counts)],
         canvas=(64, 64),
         kind="classes",
-        counts=tuple(counts),
+        count=lambda: np.array(counts),
         exclusive=exclusive,
     )
 
@@ -268,13 +268,13 @@ def test_the_average_of_one_is_itself_and_of_two_their_mean(activation, loss):
     head = make_head(activation=activation, loss=loss)
     one, other = ClassRaw(LOGITS), ClassRaw(LOGITS.flip(0) * 2)
     batch = SEVERAL if activation == "sigmoid" else HARD
-    alone = head.average([one])
+    alone = head.average([one], [False])
     for made, wanted in (
         (head.decode(alone).probabilities, head.decode(one).probabilities),
         (head.loss(alone, batch)["class"], head.loss(one, batch)["class"]),
     ):
         torch.testing.assert_close(made, wanted, rtol=1e-5, atol=1e-6)
-    both = head.decode(head.average([one, other])).probabilities
+    both = head.decode(head.average([one, other], [False, True])).probabilities
     mean = (head.decode(one).probabilities + head.decode(other).probabilities) / 2
     if loss == "bce" and activation == "softmax":  # averaged before they are divided by their sum
         mean = (one.logits.sigmoid() + other.logits.sigmoid()) / 2

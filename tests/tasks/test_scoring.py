@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from mask_cases import as_labels, make_index
 from small_rcnn import SOME, make_rcnn
-from tiny import make_batch
+from tiny import make_batch, make_model
 
-from visionkit.tasks.scoring import Scorer, drawing_by_pictures
+from visionkit.metrics.segmentation import SegmentationEvaluator
+from visionkit.tasks.scoring import Scorer, drawing_by_pictures, score
 
 BOXES = [[[4, 4, 30, 28], [30, 30, 60, 62]], [[10, 20, 50, 60]]]
 
@@ -58,3 +60,11 @@ def test_the_stream_of_random_numbers_goes_on_as_if_none_were_drawn(device):
     assert all(map(torch.equal, after, expected))
     with pytest.raises(RuntimeError), drawing_by_pictures(batch):
         raise RuntimeError
+
+
+def test_details_are_in_the_final_report_alone():
+    evaluator = SegmentationEvaluator(make_index([as_labels([[0, 1]])]))
+    assert "boundary_f1" not in Scorer(evaluator).metrics()
+    figures = score(make_model(), [], evaluator, torch.device("cpu"))
+    assert figures["boundary_f1"] == figures["miou"] == -1
+    assert figures["images"] == 0

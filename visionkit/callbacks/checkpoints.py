@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor, nn
 
 from visionkit.errors import CheckpointError
 
@@ -27,6 +29,8 @@ class Checkpoints(lightning.Callback):
         self.best = -math.inf if mode == "max" else math.inf
         self.best_epoch = -1
         self._last_step = -1
+        self._statistics: list[Tensor] = []
+        self._before: list[Tensor] = []
 
     @property
     def last_path(self) -> Path:
@@ -51,6 +55,28 @@ class Checkpoints(lightning.Callback):
         """See to it that the last epoch is validated, whatever ``check_val_every_n_epoch`` says."""
         if trainer.check_val_every_n_epoch and trainer.current_epoch + 1 == trainer.max_epochs:
             trainer.check_val_every_n_epoch = 1
+
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Find the norms' running statistics, which a step changes before its weights."""
+        norms = [m for m in pl_module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        self._statistics = [b for norm in norms for b in norm.buffers()]
+        self._before = []
+
+    @torch.no_grad()
+    def on_train_batch_start(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        """Remember them, should the step be interrupted."""
+        if self._before:
+            torch._foreach_copy_(self._before, self._statistics)
+        else:
+            self._before = [b.clone() for b in self._statistics]
 
     def on_validation_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -92,6 +118,9 @@ class Checkpoints(lightning.Callback):
             progress: Any = trainer.fit_loop.epoch_loop.batch_progress
             if progress.current.processed > progress.current.completed:
                 progress.increment_completed()  # its step is done: don't do it again
+            elif progress.current.started > progress.current.processed and self._before:
+                with torch.no_grad():  # it will be done again
+                    torch._foreach_copy_(self._statistics, self._before)
             self._save_last(trainer)
 
     def state_dict(self) -> dict[str, Any]:

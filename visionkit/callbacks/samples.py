@@ -50,9 +50,10 @@ class Samples(lightning.Callback):
         pictures = zip(batch.meta, batch.images, batch.truth(), results, strict=True)
         for meta, pixels, truth, result in list(pictures)[:room]:
             image = self._image(meta, pixels)
-            factor = self.width / image.shape[1]
-            how = cv2.INTER_AREA if factor < 1 else cv2.INTER_NEAREST
-            small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=how)
+            factor = self.width / meta.letterbox.size[1]
+            height, width = (max(1, round(side * factor)) for side in meta.letterbox.size)
+            how = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_NEAREST_EXACT
+            small = cv2.resize(image, (width, height), interpolation=how)
             shown = [
                 replace(r.scaled(factor), classes=classes)  # type: ignore[type-var]
                 for r in (truth, result.above(self.confidence))

@@ -18,32 +18,50 @@ class ImageCache:
         count: N.
         height: of the largest picture.
         width: of the largest picture.
+        channels: 3 for pictures [H, W, 3], 1 for masks [H, W].
     """
 
-    def __init__(self, count: int, height: int, width: int) -> None:
-        self._shape = (count, height, width)
-        self._pixels = np.frombuffer(mmap.mmap(-1, max(1, self.size(*self._shape))), np.uint8)
+    def __init__(self, count: int, height: int, width: int, channels: int = 3) -> None:
+        self._shape = (count, height, width, channels)
+        self._last = () if channels == 1 else (channels,)
+        room = count * height * width * channels
+        self._pixels = np.frombuffer(mmap.mmap(-1, max(1, room)), np.uint8)
         self._sizes = np.frombuffer(mmap.mmap(-1, max(1, count) * 16), np.int32).reshape(-1, 4)
 
     @staticmethod
     def size(count: int, height: int, width: int) -> int:
-        """Bytes that a full cache takes."""
+        """Bytes that a full cache of pictures takes."""
         return count * height * width * 3
 
-    def __reduce__(self) -> tuple[type["ImageCache"], tuple[int, int, int]]:
+    def __reduce__(self) -> tuple[type["ImageCache"], tuple[int, int, int, int]]:
         return ImageCache, self._shape
 
     def get(
         self, i: int, read: Callable[[], tuple[Image, tuple[int, int]]]
     ) -> tuple[Image, tuple[int, int]]:
         """Return picture ``i`` and its original height and width, calling ``read`` if need be."""
-        slot = self._shape[1] * self._shape[2] * 3
+        kept = self.kept(i)
+        if kept is None:
+            kept = read()
+            self.keep(i, *kept)
+        return kept
+
+    def kept(self, i: int) -> tuple[Image, tuple[int, int]] | None:
+        """Return picture ``i`` and its original height and width, if it is there."""
         height, width, *original = self._sizes[i].tolist()
-        if height:
-            pixels = self._pixels[i * slot : i * slot + height * width * 3]
-            return pixels.reshape(height, width, 3), (original[0], original[1])
-        image, size = read()
-        self._pixels[i * slot : i * slot + image.size] = image.reshape(-1)
+        if not height:
+            return None
+        start, shape = self._start(i), (height, width, *self._last)
+        pixels = self._pixels[start : start + int(np.prod(shape))]
+        return pixels.reshape(shape), (original[0], original[1])
+
+    def keep(self, i: int, image: Image, size: tuple[int, int]) -> None:
+        """Put picture ``i``, of that original height and width, into its slot."""
+        start = self._start(i)
+        self._pixels[start : start + image.size] = image.reshape(-1)
         self._sizes[i, 1:] = (image.shape[1], *size)
         self._sizes[i, 0] = image.shape[0]  # last: it says that the slot is complete
-        return image, size
+
+    def _start(self, i: int) -> int:
+        _, height, width, channels = self._shape
+        return i * height * width * channels

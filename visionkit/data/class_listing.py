@@ -69,7 +69,7 @@ def make_class_index(
     ids = np.arange(len(files))
     if any(held.values()):
         which = list(held).index(split) if split in held else -1
-        ids = np.flatnonzero(_hold_out(listing, held) == which)
+        ids = np.flatnonzero(hold_out(listing, held) == which)
         if not len(ids):
             return None
         files, rows = [files[i] for i in ids.tolist()], [rows[i] for i in ids.tolist()]
@@ -95,7 +95,7 @@ def make_class_index(
     )
 
 
-def _hold_out(listing: Listing, held: Mapping[str, float]) -> NDArray[np.int64]:
+def hold_out(listing: Listing, held: Mapping[str, float]) -> NDArray[np.int64]:
     """Which of ``held`` each picture belongs to, [N]; -1 for none of them.
 
     In each class the pictures stand in the order of their paths' hashes, and the first go. A class

@@ -109,8 +109,7 @@ class DataModule(lightning.LightningDataModule):
             raise DataError(f"{self.root}: no {' or '.join(splits)} split; check data.root")
         same_classes(self.root, self.splits)
         first = self.splits.get("train") or next(iter(self.splits.values()))
-        counts = tuple(first.counts().tolist())
-        return DataInfo(first.classes, self.canvas, first.kind, counts, first.exclusive)
+        return DataInfo(first.classes, self.canvas, first.kind, first.counts, first.exclusive)
 
     def _add(self, split: str, index: Index | None) -> None:
         if index is not None:

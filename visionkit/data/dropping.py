@@ -1,6 +1,7 @@
 """Reading a set without what is wrong with it: ``data.defects=drop``."""
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,14 @@ _PICTURES = {
     "the file is empty": "empty-file",
     "truncated": "truncated",
 }
-"""How the cause begins, and the kind of defect; any other picture is ``unreadable``."""
+_MASKS = {
+    r"can't be read \(No such": "missing-mask",
+    "the file is empty": "empty-mask",
+    "truncated": "truncated-mask",
+    "is a JPEG": "lossy-mask",
+    "has the (value|colour)|is in colours": "unknown-value",
+    r"is \d+ x \d+": "wrong-size",
+}
 _PART = 64
 """Pictures for each thread that are asked for at a time."""
 
@@ -31,8 +39,8 @@ _PART = 64
 class Dropping:
     """Reads splits and leaves out the annotations, pictures and classes that have a defect.
 
-    Every picture is decoded once, since some damage shows no sooner. A split other than ``train``
-    that can't be read at all is left out. The classes are those of ``train``.
+    Every picture is decoded once, and every mask, since some damage shows no sooner. A split other
+    than ``train`` that can't be read at all is left out. The classes are those of ``train``.
 
     Args:
         layout: reads one split of a folder.
@@ -112,7 +120,9 @@ class Dropping:
 
 
 def readable(index: Index) -> Index:
-    """Decode every picture and leave out those that can't be.
+    """Decode every picture, and mask if there are any, and leave out those that can't be.
+
+    A mask has to have the size of its picture, and no value that stands for nothing.
 
     Of several ranks the first decodes them for all; before they know of each other, each does.
 
@@ -130,18 +140,31 @@ def readable(index: Index) -> Index:
     good = np.ones(len(index), np.bool_)
     for i, line in problems:
         good[i] = False
-        cause = line.removeprefix(f"{files[i]}: ")
-        kinds = [kind for start, kind in _PICTURES.items() if cause.startswith(start)]
-        lose_by(DataError(line), kinds[0] if kinds else "unreadable")
+        of_mask = not line.startswith(f"{files[i]}: ")
+        cause = line.partition(": ")[2] if of_mask else line.removeprefix(f"{files[i]}: ")
+        lose_by(DataError(line), kind_of(cause, of_mask))
     return index if good.all() else index.only(good)
+
+
+def kind_of(cause: str, of_mask: bool = False) -> str:
+    """What kind of defect a picture has that can't be read.
+
+    Args:
+        cause: what is said of it.
+        of_mask: of its mask.
+    """
+    kinds = _MASKS if of_mask else _PICTURES
+    found = (kind for start, kind in kinds.items() if re.match(start, cause))
+    return next(found, "unreadable-mask" if of_mask else "unreadable")
 
 
 def _problems(index: Index) -> list[tuple[int, str]]:
     """Positions of the pictures that can't be decoded, and why."""
+    read = getattr(index, "pair", None) or index.image  # type: ignore[attr-defined]
 
     def problem(i: int) -> str | None:
         try:
-            index.image(i)  # type: ignore[attr-defined]
+            read(i)
         except DataError as error:
             return str(error)
         return None

@@ -129,7 +129,7 @@ def _walk(place: Path, classes: Sequence[str]) -> Listing:
     empty, unread = [], []
     for name in classes:
         before = len(files)
-        for path in _files(place / name):
+        for path in files_below(place / name):
             suffix = os.path.splitext(path)[1].lower()
             if suffix in IMAGE_SUFFIXES:
                 files.append(path)
@@ -152,7 +152,7 @@ def _walk(place: Path, classes: Sequence[str]) -> Listing:
     return Listing(place, place, files, rows, tuple(warnings))
 
 
-def _files(folder: Path) -> Iterator[str]:
+def files_below(folder: Path) -> Iterator[str]:
     """All files below a folder but hidden ones, in order."""
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(f for f in folders if not f.startswith(_HIDDEN))
@@ -162,7 +162,7 @@ def _files(folder: Path) -> Iterator[str]:
 
 
 def _has_pictures(folder: Path) -> bool:
-    return any(os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES for path in _files(folder))
+    return any(os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES for path in files_below(folder))
 
 
 def _split_folders(root: Path) -> dict[str, Path]:

@@ -48,16 +48,24 @@ class DataInfo:
     Attributes:
         classes: names by label.
         canvas: height and width of every picture that the model sees.
-        kind: what is labelled, ``boxes`` or ``classes``.
-        counts: how many pictures or objects of each class there are to learn from.
+        kind: what is labelled, ``boxes``, ``classes`` or ``masks``.
+        count: counts what there is of each class to learn from, see :attr:`counts`.
         exclusive: whether what is labelled has one class only.
     """
 
     classes: tuple[str, ...]
     canvas: tuple[int, int]
     kind: str
-    counts: tuple[int, ...]
+    count: Callable[[], NDArray[np.int64]]
     exclusive: bool
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many pictures, objects or pixels of each class there are to learn from.
+
+        They are counted when asked for: of masks, each would have to be read.
+        """
+        return tuple(self.count().tolist())
 
 
 class Index(Protocol):
@@ -67,8 +75,8 @@ class Index(Protocol):
         image_ids: [N] int64, unique.
         classes: names by label.
         warnings: what was mended while reading, one line each.
-        kind: what is labelled, ``boxes`` or ``classes``.
-        exclusive: whether what is labelled (a picture, an object) has one class only.
+        kind: what is labelled, ``boxes``, ``classes`` or ``masks``.
+        exclusive: whether what is labelled (a picture, an object, a pixel) has one class only.
     """
 
     @property
@@ -89,7 +97,7 @@ class Index(Protocol):
     def __len__(self) -> int: ...
 
     def counts(self) -> NDArray[np.int64]:
-        """How many pictures or objects there are of each class, [K]."""
+        """How many pictures, objects or pixels there are of each class, [K]."""
         ...
 
     def weights(self) -> NDArray[np.float64]:

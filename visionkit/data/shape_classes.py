@@ -12,7 +12,6 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +19,7 @@ from visionkit.data import drawing
 from visionkit.data.class_index import ClassIndex
 from visionkit.data.folder import read_folder
 from visionkit.data.made import is_made, make_once
+from visionkit.data.shapes import write_picture
 
 CLASSES = drawing.CLASSES
 COUNTS: Mapping[str, int] = {"train": 6000, "val": 480, "test": 480}
@@ -78,9 +78,7 @@ def _write_split(folder: Path, count: int, seed: tuple[int, int]) -> None:
     for i in range(count):
         label = i % len(CLASSES)
         image = draw_one(np.random.default_rng((*seed, i)), label)
-        how = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
-        _, data = cv2.imencode(".png", image[:, :, ::-1], how)
-        (folder / CLASSES[label] / f"{i:04d}.png").write_bytes(data.tobytes())
+        write_picture(folder / CLASSES[label] / f"{i:04d}.png", image)
 
 
 def draw_one(rng: np.random.Generator, label: int) -> NDArray[np.uint8]:

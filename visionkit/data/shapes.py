@@ -11,7 +11,7 @@ The figures above, the seed and the order of the random draws are fixed: scores 
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,17 +111,10 @@ def _generate_split(root: Path, split: str, count: int, seed: tuple[int, int]) -
     folder = root / "images" / split
     folder.mkdir(parents=True)
     (root / "annotations").mkdir(exist_ok=True)
-    order = np.random.default_rng(seed).permutation(count)
-    empty = set(order[: round(count * EMPTY)].tolist())
     images: list[dict[str, object]] = []
     annotations: list[dict[str, object]] = []
-    for i in range(count):
-        image, shapes = draw_scene(np.random.default_rng((*seed, i)), empty=i in empty)
-        name = f"{i:04d}.png"
-        # Noise hardly packs: filtering and searching for matches would cost time and save nothing.
-        how = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
-        _, data = cv2.imencode(".png", image[:, :, ::-1], how)
-        (folder / name).write_bytes(data.tobytes())
+    for i, (name, image, shapes) in enumerate(scenes(count, seed)):
+        write_picture(folder / name, image)
         height, width = image.shape[:2]
         images.append({"id": i + 1, "file_name": name, "width": width, "height": height})
         for shape in shapes:
@@ -144,6 +137,29 @@ def _generate_split(root: Path, split: str, count: int, seed: tuple[int, int]) -
     }
     path = root / "annotations" / f"instances_{split}.json"
     path.write_text(json.dumps(content), "utf-8")
+
+
+def scenes(
+    count: int, seed: tuple[int, int]
+) -> Iterator[tuple[str, NDArray[np.uint8], list[Shape]]]:
+    """Draw the pictures of a split: the names of their files, their pixels and their objects.
+
+    Args:
+        count: how many.
+        seed: the set's, and the split's number.
+    """
+    order = np.random.default_rng(seed).permutation(count)
+    empty = set(order[: round(count * EMPTY)].tolist())
+    for i in range(count):
+        yield f"{i:04d}.png", *draw_scene(np.random.default_rng((*seed, i)), empty=i in empty)
+
+
+def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write a noisy picture [H, W, 3] RGB as PNG."""
+    # Noise hardly packs: filtering and searching for matches would cost time and save nothing.
+    how = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
+    _, data = cv2.imencode(".png", image[:, :, ::-1], how)
+    path.write_bytes(data.tobytes())
 
 
 def draw_scene(

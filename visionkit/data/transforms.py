@@ -37,15 +37,7 @@ class BoxChain:
         rotate90: float,
     ) -> None:
         chain = [
-            A.HueSaturationValue(
-                hue_shift_limit=hue,
-                sat_shift_limit=100 * saturation,
-                val_shift_limit=0,
-                p=0.7 if hue or saturation else 0.0,
-            ),
-            A.RandomBrightnessContrast(brightness, brightness, p=0.7 if brightness else 0.0),
-            A.GaussianBlur(blur_limit=(3, 5), p=blur),
-            A.ToGray(p=grey),
+            *_colours(hue, saturation, brightness, blur, grey),
             A.HorizontalFlip(p=hflip),
             A.VerticalFlip(p=vflip),
         ]
@@ -64,12 +56,53 @@ class BoxChain:
         return np.ascontiguousarray(varied["image"]), Boxes(boxes, labels)
 
 
+def _colours(
+    hue: float, saturation: float, brightness: float, blur: float, grey: float
+) -> list[A.BasicTransform]:
+    return [
+        A.HueSaturationValue(
+            hue_shift_limit=hue,
+            sat_shift_limit=100 * saturation,
+            val_shift_limit=0,
+            p=0.7 if hue or saturation else 0.0,
+        ),
+        A.RandomBrightnessContrast(brightness, brightness, p=0.7 if brightness else 0.0),
+        A.GaussianBlur(blur_limit=(3, 5), p=blur),
+        A.ToGray(p=grey),
+    ]
+
+
 def _compose(transforms: list[A.BasicTransform]) -> A.Compose:
     """Chain what may happen: each link costs time even where it does nothing."""
     boxes = A.BboxParams(format="pascal_voc", label_fields=["labels"])
     # albumentations warns of a chain that has boxes but nothing to move them
     chain = [t for t in transforms if t.p > 0 or isinstance(t, A.HorizontalFlip)]
     return A.Compose(chain, bbox_params=boxes)
+
+
+class MaskChain:
+    """Colour of a picture with a mask, which stays as it is.
+
+    Args:
+        hue: largest shift of the hue, in degrees of 180.
+        saturation: largest shift of the saturation, in parts of 1.
+        brightness: largest relative change of brightness and contrast.
+        blur: probability of a slight blur.
+        grey: probability of taking the colour away.
+    """
+
+    def __init__(
+        self, hue: float, saturation: float, brightness: float, blur: float, grey: float
+    ) -> None:
+        steps = [t for t in _colours(hue, saturation, brightness, blur, grey) if t.p > 0]
+        self._chain = A.Compose(steps) if steps else None
+
+    def __call__(self, image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+        """Change a picture [H, W, 3]; the same for the same seed."""
+        if self._chain is None:
+            return image
+        self._chain.set_random_seed(seed)
+        return np.asarray(self._chain(image=image)["image"], np.uint8)
 
 
 class ColourChain:

@@ -1,6 +1,6 @@
 """What is wrong with the classes of a set, and with its splits."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +9,19 @@ from visionkit.data.class_index import ClassIndex
 from visionkit.data.defects import Defect, Effect
 from visionkit.data.index import DetectionIndex, Index
 from visionkit.data.layout import listed
+from visionkit.data.mask_index import MaskIndex
+from visionkit.doctor.masks import mask_pixels
+from visionkit.doctor.pictures import Look
+
+Looks = Mapping[str, Sequence[Look]]
 
 
 def check_classes(
-    root: Path, splits: Mapping[str, Index], few: int = 10, imbalance: float = 50.0
+    root: Path,
+    splits: Mapping[str, Index],
+    few: int = 10,
+    imbalance: float = 50.0,
+    looks: Looks | None = None,
 ) -> list[Defect]:
     """Find classes that can't be learned or scored, and splits that are missing.
 
@@ -21,9 +30,11 @@ def check_classes(
         splits: by name.
         few: training examples, below which a class is told.
         imbalance: how many times as many the most frequent class may have as the rarest.
+        looks: at the pictures of each split, which masks are counted by.
     """
-    found = [*_lists(root, splits), *_splits(root, splits)]
-    counts = _counts(splits)
+    looks = looks or {}
+    found = [*_lists(root, splits), *_splits(root, splits, looks)]
+    counts = {s: examples(index, looks.get(s, ())) for s, index in splits.items()}
     declared = list(dict.fromkeys(name for index in splits.values() for name in index.classes))
     unused = [c for c in declared if not any(counts[split].get(c) for split in splits)]
     for name in unused:
@@ -47,17 +58,62 @@ def check_classes(
             cause = f"{name} has {train[name]} training example{'s' * (train[name] > 1)}"
             mend = f"add more, at least {few}, or join classes"
             found.append(_note("few-examples", root, cause, mend, "train"))
-    if train:
-        most, fewest = max(train, key=lambda n: train[n]), min(train, key=lambda n: train[n])
-        ratio = train[most] / train[fewest]
-        if ratio > imbalance:
-            cause = (
-                f"{most} has {train[most]:,} training examples, {fewest} {train[fewest]:,}: "
-                f"{ratio:.0f} times as many"
-            )
-            mend = "add some of the rare ones, or draw them more often by data.sampling=balanced"
-            found.append(_note("imbalance", root, cause, mend, "train"))
+    found += _imbalance(root, splits["train"], imbalance, looks.get("train", ()))
     return found
+
+
+def examples(index: Index, looks: Sequence[Look] = ()) -> dict[str, int]:
+    """How many examples of each class a split has: pictures, boxes, or masks that show it.
+
+    Args:
+        index: the split.
+        looks: at its pictures.
+    """
+    if isinstance(index, MaskIndex):
+        counts = (mask_pixels(index, looks)[:, :-1] > 0).sum(0)
+    else:
+        counts = index.counts()
+    return dict(zip(index.classes, counts.tolist(), strict=True))
+
+
+def amounts(index: Index, looks: Sequence[Look] = ()) -> dict[str, int]:
+    """How much of each class a split has: pictures, boxes, or pixels.
+
+    Args:
+        index: the split.
+        looks: at its pictures.
+    """
+    if isinstance(index, MaskIndex):
+        counts = mask_pixels(index, looks)[:, :-1].sum(0)
+    else:
+        counts = index.counts()
+    return dict(zip(index.classes, counts.tolist(), strict=True))
+
+
+def extremes(counts: Mapping[str, int]) -> tuple[str, str, float] | None:
+    """The classes with most and fewest of what has any, and their ratio; None if none has."""
+    some = {name: count for name, count in counts.items() if count}
+    if not some:
+        return None
+    most, fewest = max(some, key=lambda n: some[n]), min(some, key=lambda n: some[n])
+    return most, fewest, some[most] / some[fewest]
+
+
+def _imbalance(root: Path, train: Index, limit: float, looks: Sequence[Look]) -> Iterator[Defect]:
+    counts = amounts(train, looks)
+    ends = extremes(counts)
+    if ends is None or ends[2] <= limit:
+        return
+    most, fewest, ratio = ends
+    masks = isinstance(train, MaskIndex)
+    what = "pixels" if masks else "examples"
+    cause = (
+        f"{most} has {counts[most]:,} training {what}, {fewest} {counts[fewest]:,}: "
+        f"{ratio:.0f} times as many"
+    )
+    other = "weigh them in the loss, or draw their pictures" if masks else "or draw them"
+    mend = f"add some of the rare ones, {other} more often by data.sampling=balanced"
+    yield _note("imbalance", root, cause, mend, "train")
 
 
 def _lists(root: Path, splits: Mapping[str, Index]) -> Iterator[Defect]:
@@ -77,7 +133,7 @@ def _lists(root: Path, splits: Mapping[str, Index]) -> Iterator[Defect]:
             yield Defect("class-order", str(root), cause, mend, "stops", split)
 
 
-def _splits(root: Path, splits: Mapping[str, Index]) -> Iterator[Defect]:
+def _splits(root: Path, splits: Mapping[str, Index], looks: Looks) -> Iterator[Defect]:
     if "train" not in splits:
         cause = f"there is no train split, only {listed(list(splits))}"
         yield Defect("no-training-split", str(root), cause, "add one", "stops")
@@ -85,7 +141,11 @@ def _splits(root: Path, splits: Mapping[str, Index]) -> Iterator[Defect]:
         mend = "add one, so that the best checkpoint can be told and training watched"
         yield _note("no-validation-split", root, "there is no val split", mend)
     for split, index in splits.items():
-        reason = index.untrainable()
+        if isinstance(index, MaskIndex):  # which would read masks again, and stop at a bad one
+            labelled = any(amounts(index, looks.get(split, ())).values())
+            reason = None if labelled else "no pixel of its masks has a class to learn"
+        else:
+            reason = index.untrainable()
         if reason is not None:
             mend = "check the annotations"
             effect: Effect = "stops" if split == "train" else "noted"
@@ -98,31 +158,36 @@ def _splits(root: Path, splits: Mapping[str, Index]) -> Iterator[Defect]:
                 yield _note("mostly-empty", root, cause, mend, split)
 
 
-def _counts(splits: Mapping[str, Index]) -> dict[str, dict[str, int]]:
-    """How many examples of each class each split has."""
-    return {
-        split: dict(zip(index.classes, index.counts().tolist(), strict=True))
-        for split, index in splits.items()
-    }
-
-
 def conflicts(
-    split: str, index: ClassIndex, groups: list[list[int]], paths: list[str]
+    split: str,
+    index: ClassIndex | MaskIndex,
+    groups: list[list[int]],
+    paths: list[str],
+    looks: Sequence[Look] = (),
 ) -> list[Defect]:
-    """Pictures that are the same but have different classes.
+    """Pictures that are the same but have different classes, or masks.
 
     Args:
         split: the split's name.
         index: the split.
         groups: positions of pictures that are the same.
         paths: of all pictures.
+        looks: at all pictures.
     """
+    what = "mask" if isinstance(index, MaskIndex) else "class"
     found = []
+
+    def differ(one: int, other: int) -> bool:
+        if isinstance(index, ClassIndex):
+            return not np.array_equal(index.labels[one], index.labels[other])
+        digests = [m.digest for i in (one, other) if (m := looks[i].mask) and m.digest]
+        return len(digests) == 2 and digests[0] != digests[1]
+
     for group in groups:
         first, *others = group
         for other in others:
-            if not np.array_equal(index.labels[first], index.labels[other]):
-                cause = f"is the same picture as {paths[first]}, but has another class"
+            if differ(first, other):
+                cause = f"is the same picture as {paths[first]}, but has another {what}"
                 mend = "keep the one that is right"
                 found.append(Defect("conflicting-label", paths[other], cause, mend, "noted", split))
     return found

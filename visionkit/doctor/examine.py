@@ -13,9 +13,11 @@ from visionkit.data.datamodule import DataModule
 from visionkit.data.defects import WAY_OUT, Defect, collecting
 from visionkit.data.index import DetectionIndex, Index
 from visionkit.data.layout import SPLITS, check_root
+from visionkit.data.mask_index import MaskIndex
 from visionkit.doctor.boxes import box_defects
 from visionkit.doctor.classes import check_classes, conflicts
 from visionkit.doctor.duplicates import alike, joined, same
+from visionkit.doctor.masks import mask_defects
 from visionkit.doctor.pictures import Look
 from visionkit.doctor.scan import path_of, scan, shapes_of
 from visionkit.doctor.unlisted import unlisted
@@ -67,8 +69,9 @@ class Limits:
     Attributes:
         near: bits by which the hashes of near duplicates may differ, see
             :func:`visionkit.doctor.duplicates.alike`; None to look for exact ones only.
-        few: training examples of a class.
-        imbalance: how many times as many examples the most frequent class has as the rarest.
+        few: training examples of a class: pictures, boxes, or masks that show it.
+        imbalance: how many times as many examples the most frequent class has as the rarest; of
+            masks, pixels.
         tiny: pixels on the canvas of a box's shorter side.
         many: boxes of a picture.
     """
@@ -153,6 +156,8 @@ def examine(
             defects += box_defects(
                 split, index, sizes, data.canvas, limits.tiny, limits.many, told[split]
             )
+        elif isinstance(index, MaskIndex):
+            defects += mask_defects(data.root, split, index, looks[split])
     places = [
         Place(split, i, path_of(split, index, i))
         for split, index in splits.items()
@@ -167,8 +172,8 @@ def examine(
             cause = f"is listed twice in {place.split}"
             defect = Defect("listed-twice", place.file, cause, "list it once", "noted", place.split)
             defects.append(defect)
-    defects += _repeats(places, exact, near, splits)
-    defects += check_classes(data.root, splits, limits.few, limits.imbalance)
+    defects += _repeats(places, exact, near, splits, looks)
+    defects += check_classes(data.root, splits, limits.few, limits.imbalance, looks)
     if not any(defect.kind in _OF_SPLITS for defect in defects):  # whose pictures aren't known
         defects += unlisted(splits, {defect.file for defect in defects})
     return Findings(
@@ -200,7 +205,7 @@ def _read(data: DataModule) -> tuple[dict[str, Index], list[Defect], list[str]]:
         defects += found
         if index is not None:
             splits[split] = index
-            if isinstance(index, ClassIndex) or not found:  # else they say what was found
+            if not isinstance(index, DetectionIndex) or not found:  # else they say what was found
                 notes += index.warnings
     if not splits:
         if errors and all(str(error).startswith(f"{data.root}: ") for error in errors):
@@ -264,6 +269,7 @@ def _repeats(
     exact: list[list[int]],
     near: list[list[int]],
     splits: Mapping[str, Index],
+    looks: Mapping[str, Sequence[Look]],
 ) -> list[Defect]:
     """A defect for each picture that repeats another; between splits if there is one in another."""
     found: list[Defect] = []
@@ -281,9 +287,9 @@ def _repeats(
                 kind = kinds[between]
                 found.append(Defect(kind, place.file, cause, mend, "noted", place.split))
     for split, index in splits.items():
-        if isinstance(index, ClassIndex):
+        if isinstance(index, ClassIndex | MaskIndex):
             mine = [[i for i in group if places[i].split == split] for group in exact]
             numbers = [[places[i].number for i in group] for group in mine if len(group) > 1]
             paths = [place.file for place in places if place.split == split]
-            found += conflicts(split, index, numbers, paths)
+            found += conflicts(split, index, numbers, paths, looks[split])
     return found

@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 
 from visionkit.data.defects import Defect, Effect
 from visionkit.data.layout import exif_orientation
+from visionkit.doctor.masks import MaskLook
 from visionkit.errors import DataError
 from visionkit.geometry import Image, decode_image
 
@@ -61,7 +62,8 @@ class Look:
         code: 64 bits, whether brightness rises from left to right between 9 x 8 areas (a difference
             hash). Pictures that look alike differ in a few.
         thumb: [16, 16, 3] uint8, None where there is no picture or it is too small.
-        defects: what is wrong with the file.
+        defects: what is wrong with the file, or with its mask.
+        mask: what its mask is, if it has one.
     """
 
     size: tuple[int, int] | None = None
@@ -70,6 +72,7 @@ class Look:
     code: int = 0
     thumb: NDArray[np.uint8] | None = None
     defects: tuple[Defect, ...] = ()
+    mask: MaskLook | None = None
 
 
 @dataclass(frozen=True)
@@ -86,13 +89,14 @@ class _Header:
     damage: str
 
 
-def look_at(path: str, stated: tuple[int, int] | None, split: str = "") -> Look:
+def look_at(path: str, stated: tuple[int, int] | None, split: str = "", mask: str = "") -> Look:
     """Read a picture as training does, and see what is wrong with it.
 
     Args:
         path: the file.
         stated: height and width by the annotations, if they tell.
         split: for the defects.
+        mask: what the picture's mask is called, if that is what states the size.
     """
     found: list[Defect] = []
 
@@ -124,12 +128,12 @@ def look_at(path: str, stated: tuple[int, int] | None, split: str = "") -> Look:
         for kind, cause, mend, effect in _of_header(Path(path).suffix, header, image, stated):
             add(kind, cause, mend, effect)
     if stated is not None and stated != size:
-        add(
-            "wrong-size",
-            f"is {size[1]} x {size[0]} pixels, the annotations say {stated[1]} x {stated[0]}",
-            "mend width and height, and see whether the boxes are where they should be",
-            "noted",
-        )
+        cause = f"is {size[1]} x {size[0]} pixels, the annotations say {stated[1]} x {stated[0]}"
+        mend = "mend width and height, and see whether the boxes are where they should be"
+        if mask:
+            cause = f"is {size[1]} x {size[0]} pixels, its mask {mask} {stated[1]} x {stated[0]}"
+            mend = "make the mask anew or take both out of the set"
+        add("wrong-size", cause, mend, "stops" if mask else "noted")
     if min(size) < TINY:
         mend = "take it out of the set"
         add("tiny-picture", f"is only {size[1]} x {size[0]} pixels", mend, "noted")
@@ -196,7 +200,7 @@ def _of_header(
         if stated is not None and header.orientation >= 5 and image.shape[:2] == header.size:
             how = "read as stored all the same, since the annotations state that size"
         cause = f"its EXIF orientation {header.orientation} {_TURNS[header.orientation]}: {how}"
-        mend = "see whether the boxes fit, or store the pixels upright"
+        mend = "see whether the annotations fit, or store the pixels upright"
         found.append(("exif-rotated", cause, mend, "mended"))
     if header.mode in ("CMYK", "YCCK"):
         cause = "has four printing colours (CMYK): turned into RGB without a colour profile"

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from visionkit.data.class_index import ClassIndex
 from visionkit.data.cores import cores
 from visionkit.data.defects import Defect
 from visionkit.data.index import DetectionIndex, Index
+from visionkit.data.mask_index import MaskIndex
+from visionkit.doctor.masks import look_at_mask
 from visionkit.doctor.overheard import Said, damage, overhearing
 from visionkit.doctor.pictures import REPLACE, Look, digest_of, look_at
 from visionkit.errors import DataError
@@ -29,13 +32,12 @@ from visionkit.geometry import read_image
 
 _PART = 32
 """Pictures for each thread, after which it is seen whether any was damaged."""
-_Item = tuple[str, tuple[int, int] | None]
 
 
 def scan(
     splits: Mapping[str, Index], threads: int | None = None, console: Console | None = None
 ) -> dict[str, list[Look]]:
-    """Look at the pictures of each split, in order.
+    """Look at the pictures of each split, and at their masks if there are any, in order.
 
     Args:
         splits: by name. Indices that hold neither files nor pixels have no pictures to look at.
@@ -57,51 +59,57 @@ def scan(
                 for image in index.pixels:
                     looks.append(Look((image.shape[0], image.shape[1]), digest=digest_of(image)))
                     bar.advance(task)
-            for part in _parts(split, index, _PART * threads):
-                start = len(looks)
-                for look in pool.map(look_at, *zip(*part, strict=True), [split] * len(part)):
+            for part in _parts(index, _PART * threads):
+                for look in pool.map(partial(_look, split, index), part):
                     looks.append(look)
                     bar.advance(task)
                 if damage(said()):  # of which picture can't be told but by reading them one by one
-                    looks[start:] = _listened(looks[start:], part, split, said)
+                    for i in part:
+                        looks[i] = _listened(looks[i], split, index, i, said)
             found[split] = looks
     return found
 
 
-def _parts(split: str, index: Index, count: int) -> Iterator[list[_Item]]:
-    """Path and stated size of so many pictures at a time."""
-    if not isinstance(index, DetectionIndex) and getattr(index, "files", None) is None:
-        return
-    for start in range(0, len(index), count):
-        numbers = range(start, min(start + count, len(index)))
-        yield [(path_of(split, index, i), _stated(index, i)) for i in numbers]
+def _parts(index: Index, count: int) -> Iterator[range]:
+    """So many pictures that are files at a time."""
+    if getattr(index, "files", None) is not None:
+        for start in range(0, len(index), count):
+            yield range(start, min(start + count, len(index)))
 
 
-def _listened(
-    looks: Sequence[Look], items: Sequence[_Item], split: str, said: Said
-) -> Iterator[Look]:
-    """The same looks, those of damaged JPEG files with that defect."""
-    for look, (path, size) in zip(looks, items, strict=True):
-        if look.form.startswith(("JPEG ", "MPO ")):
-            said()
-            try:
-                read_image(path, size)
-            except DataError:  # it has changed since
-                yield look
-                continue
-            what = damage(said())
-            if what:
-                cause = f"is read in part only ({what})"
-                defect = Defect("damaged", path, cause, REPLACE, "noted", split)
-                look = replace(look, defects=(*look.defects, defect))
-        yield look
+def _look(split: str, index: Index, i: int) -> Look:
+    """What picture ``i`` is, and its mask."""
+    path = path_of(split, index, i)
+    if not isinstance(index, MaskIndex):
+        return look_at(path, _stated(index, i), split)
+    mask = look_at_mask(index, i, split)
+    look = look_at(path, mask.size, split, index.mask_name(i))
+    return replace(look, mask=mask, defects=(*look.defects, *mask.defects))
+
+
+def _listened(look: Look, split: str, index: Index, i: int, said: Said) -> Look:
+    """The same look, with a defect if it is at a damaged JPEG file."""
+    if not look.form.startswith(("JPEG ", "MPO ")):
+        return look
+    path = path_of(split, index, i)
+    said()
+    try:
+        read_image(path, look.mask.size if look.mask else _stated(index, i))
+    except DataError:  # it has changed since
+        return look
+    what = damage(said())
+    if not what:
+        return look
+    cause = f"is read in part only ({what})"
+    defect = Defect("damaged", path, cause, REPLACE, "noted", split)
+    return replace(look, defects=(*look.defects, defect))
 
 
 def path_of(split: str, index: Index, i: int) -> str:
     """The file of picture ``i``; of pixels in memory, ``split[i]``."""
     if isinstance(index, ClassIndex) and index.files is None:
         return f"{split}[{i}]"
-    return str(index.path(i)) if isinstance(index, ClassIndex | DetectionIndex) else ""
+    return str(index.path(i)) if isinstance(index, ClassIndex | DetectionIndex | MaskIndex) else ""
 
 
 def shapes_of(looks: Sequence[Look], index: Index) -> NDArray[np.int64]:
@@ -111,7 +119,7 @@ def shapes_of(looks: Sequence[Look], index: Index) -> NDArray[np.int64]:
     """
     sizes = np.zeros((len(index), 2), np.int64)
     for i, look in enumerate(looks):
-        sizes[i] = look.size or _stated(index, i) or (0, 0)
+        sizes[i] = look.size or (look.mask and look.mask.size) or _stated(index, i) or (0, 0)
     return sizes
 
 

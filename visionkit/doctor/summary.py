@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from visionkit.data.defects import Defect
 from visionkit.data.index import DetectionIndex, Index
+from visionkit.data.mask_index import MaskIndex
+from visionkit.doctor.classes import amounts, examples, extremes
 from visionkit.doctor.examine import Findings, Place, harms
+from visionkit.doctor.masks import mask_pixels
 from visionkit.doctor.scan import shapes_of
 
 SMALL, LARGE = 32.0**2, 96.0**2
@@ -58,7 +61,9 @@ def summarise(found: Findings) -> dict[str, Any]:
     """What there is in a set, as plain data.
 
     ``splits`` has, for each, ``pictures``, ``readable``, the counts of ``classes``, and for boxes
-    ``boxes``, ``crowds`` and ``empty`` pictures. Lengths are in original pixels; ``on_canvas`` is
+    ``boxes``, ``crowds`` and ``empty`` pictures; for masks the counts are pixels, and there are
+    ``masks`` (readable ones), ``unlabelled`` (all void), ``void`` (part of the pixels) and
+    ``shown_in`` (masks that show each class). Lengths are in original pixels; ``on_canvas`` is
     after scaling to the canvas. Quantiles are those of 0, 5, 25, 50, 75, 95 and 100 %.
     """
     sizes = {split: shapes_of(found.looks[split], i) for split, i in found.splits.items()}
@@ -117,16 +122,23 @@ def _between(group: Sequence[Place]) -> bool:
 
 
 def _split(found: Findings, split: str, index: Index) -> dict[str, Any]:
-    counts = index.counts().tolist()
+    looks = found.looks[split]
     figures: dict[str, Any] = {
         "pictures": len(index),
-        "readable": sum(look.size is not None for look in found.looks[split]),
+        "readable": sum(look.size is not None for look in looks),
     }
     if isinstance(index, DetectionIndex):
         figures["boxes"] = int((~index.crowd).sum())
         figures["crowds"] = int(index.crowd.sum())
         figures["empty"] = int((np.diff(index.first) == 0).sum())
-    return figures | {"classes": dict(zip(index.classes, counts, strict=True))}
+    elif isinstance(index, MaskIndex):
+        pixels = mask_pixels(index, looks)
+        each, void = pixels.sum(1), pixels[:, -1]
+        figures["masks"] = int((each > 0).sum())
+        figures["unlabelled"] = int(((each > 0) & (each == void)).sum())
+        figures["void"] = round(float(void.sum() / max(1, each.sum())), 6)
+        figures["shown_in"] = examples(index, looks)
+    return figures | {"classes": amounts(index, looks)}
 
 
 def _pictures(found: Findings, sizes: Sequence[NDArray[np.int64]]) -> dict[str, Any]:
@@ -170,17 +182,19 @@ def _boxes(figures: Sequence[BoxFigures]) -> dict[str, Any]:
 
 
 def _imbalance(found: Findings) -> dict[str, Any] | None:
-    index = found.splits.get("train") or next(iter(found.splits.values()), None)
-    if index is None:
+    split = "train" if found.splits.get("train") else next(iter(found.splits), None)
+    if split is None:
         return None
-    counts = {n: c for n, c in zip(index.classes, index.counts().tolist(), strict=True) if c}
-    if not counts:
+    counts = amounts(found.splits[split], found.looks[split])
+    ends = extremes(counts)
+    if ends is None:
         return None
-    most, fewest = max(counts, key=lambda n: counts[n]), min(counts, key=lambda n: counts[n])
+    most, fewest, ratio = ends
+    what = "pixels" if isinstance(found.splits[split], MaskIndex) else "examples"
     return {
-        "most": {"class": most, "examples": counts[most]},
-        "fewest": {"class": fewest, "examples": counts[fewest]},
-        "ratio": counts[most] / counts[fewest],
+        "most": {"class": most, what: counts[most]},
+        "fewest": {"class": fewest, what: counts[fewest]},
+        "ratio": ratio,
     }
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from visionkit.data.defects import Defect
 from visionkit.doctor.examine import Findings, harms
+from visionkit.doctor.pictures import Look
 from visionkit.report import printable
 
 EXAMPLES = 3
@@ -102,8 +103,20 @@ def _survives_dropping(found: Findings) -> bool:
     if train is None:
         return False
     looks = found.looks["train"]
-    left = train.only(np.array([look.size is not None for look in looks])) if looks else train
+    left = train.only(np.array([_usable(look) for look in looks])) if looks else train
     return bool(len(left)) and left.untrainable() is None
+
+
+def _usable(look: Look) -> bool:
+    """Whether a picture can be read, and its mask, if it has one, has its size and no defect."""
+    mask = look.mask
+    if mask is not None and (mask.size != look.size or any(map(_stops, mask.defects))):
+        return False
+    return look.size is not None
+
+
+def _stops(defect: Defect) -> bool:
+    return defect.effect == "stops"
 
 
 def _silent(defect: Defect) -> bool:
@@ -112,29 +125,47 @@ def _silent(defect: Defect) -> bool:
 
 
 def _splits(summary: dict[str, Any]) -> Table:
-    columns = [c for c in next(iter(summary["splits"].values())) if c != "classes"]
+    first = next(iter(summary["splits"].values()))
+    columns = [column for column, value in first.items() if not isinstance(value, dict)]
     table = _plain_table("split", *columns, "classes")
     for split, figures in summary["splits"].items():
         seen = sum(count > 0 for count in figures["classes"].values())
         classes = f"{seen} of {len(figures['classes'])}"
-        table.add_row(split, *(f"{figures[c]:,}" for c in columns), classes)
+        table.add_row(split, *(_figure(figures[c]) for c in columns), classes)
     return table
 
 
+def _figure(value: float) -> str:
+    """A count, or a part in percent."""
+    return f"{100 * value:.2f} %" if isinstance(value, float) else f"{value:,}"
+
+
 def _class_table(summary: dict[str, Any]) -> Table:
-    """Examples of each class in each split; of many classes the most and the least frequent."""
+    """Examples of each class in each split; of many classes the most and the least frequent.
+
+    Of masks, each class's part of the pixels that have one, and in how many masks it is.
+    """
     splits = summary["splits"]
+    masks = all("shown_in" in figures for figures in splits.values())
     names = list(dict.fromkeys(name for figures in splits.values() for name in figures["classes"]))
     totals = {n: sum(figures["classes"].get(n, 0) for figures in splits.values()) for n in names}
     names.sort(key=lambda n: -totals[n])
-    table = _plain_table("class", *splits)
+    columns = [c for split in splits for c in ((f"{split} pixels", "masks") if masks else (split,))]
+    table = _plain_table("class", *columns)
     shown = names if len(names) <= _CLASSES else [*names[:_ENDS], None, *names[-_ENDS:]]
     for name in shown:
         if name is None:
             table.add_row(Text(f"... {len(names) - 2 * _ENDS} more", "dim"))
             continue
-        counts = [figures["classes"].get(name) for figures in splits.values()]
-        table.add_row(Text(name), *("-" if n is None else f"{n:,}" for n in counts))
+        cells = []
+        for figures in splits.values():
+            count = figures["classes"].get(name)
+            cells.append("-" if count is None else f"{count:,}")
+            if masks:
+                total = max(1, sum(figures["classes"].values()))
+                cells[-1] = "-" if count is None else f"{100 * count / total:.3g} %"
+                cells.append("-" if count is None else f"{figures['shown_in'][name]:,}")
+        table.add_row(Text(name), *cells)
     return table
 
 
@@ -152,9 +183,11 @@ def _lines(summary: dict[str, Any]) -> list[str]:
     imbalance = summary["imbalance"]
     if imbalance:
         most, fewest = imbalance["most"], imbalance["fewest"]
+        what = "pixels" if "pixels" in most else "examples"
+        unit = " pixels" if what == "pixels" else ""
         lines.append(
-            f"classes: {most['class']} {most['examples']:,} to {fewest['class']} "
-            f"{fewest['examples']:,}, {imbalance['ratio']:.1f} times as many"
+            f"classes: {most['class']} {most[what]:,} to {fewest['class']} "
+            f"{fewest[what]:,}{unit}, {imbalance['ratio']:.1f} times as many"
         )
     for kind, each in summary["duplicates"].items():
         if each["pictures"]:

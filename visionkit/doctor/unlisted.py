@@ -7,6 +7,7 @@ from pathlib import Path
 from visionkit.data.defects import Defect
 from visionkit.data.index import DetectionIndex, Index
 from visionkit.data.layout import listed, names_in
+from visionkit.data.mask_index import MaskIndex
 from visionkit.geometry import IMAGE_SUFFIXES
 
 
@@ -23,12 +24,15 @@ def unlisted(splits: Mapping[str, Index], given_up: Collection[str] = ()) -> lis
         named.setdefault(folder, set()).add(name)
     folders: set[str] = set()
     for index in splits.values():
-        if not isinstance(index, DetectionIndex):
+        if not isinstance(index, DetectionIndex | MaskIndex):
             return []
         for i in range(len(index)):
             folder, name = os.path.split(index.files[i])
             named.setdefault(folder, set()).add(name)
             folders.add(folder)
+            if isinstance(index, MaskIndex):  # masks may lie among the pictures
+                folder, name = os.path.split(index.mask_name(i))
+                named.setdefault(folder, set()).add(name)
     found = []
     for folder in sorted(folders):
         others = sorted(

@@ -1,7 +1,7 @@
 """What every head promises."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,12 +23,18 @@ class PredictOptions:
         iou: two boxes of one class that overlap by more than this are one object, 0..1.
         max_detections: at most so many boxes for each picture.
         flip: average what is said of a picture and of its mirror image.
+        scales: average what is said of the picture at these sizes, in parts of the canvas.
+        window: height and width of windows that slide over a larger canvas; None to see it whole.
+        overlap: the part of a window that the next one sees again, 0..0.9.
     """
 
     confidence: float = 0.001
     iou: float = 0.7
     max_detections: int = 300
     flip: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    window: tuple[int, int] | None = None
+    overlap: float = 0.5
 
 
 class Head(nn.Module, ABC):
@@ -46,11 +52,13 @@ class Head(nn.Module, ABC):
         options: what :meth:`predict` keeps.
         learns: the kind of labels that :meth:`loss` takes, see :class:`DataInfo`.
         averages: whether :meth:`average` works.
+        assembles: whether :meth:`assemble` works.
         calibrates: whether :meth:`calibrate` is to be called after training.
     """
 
     learns: ClassVar[str]
     averages: ClassVar[bool] = False
+    assembles: ClassVar[bool] = False
     calibrates: bool = False
 
     def __init__(self, in_features: Sequence[FeatureSpec], num_classes: int) -> None:
@@ -94,9 +102,30 @@ class Head(nn.Module, ABC):
         A loaded checkpoint's head isn't told: what this settles belongs into persistent buffers.
         """
 
-    def average(self, raws: Sequence[Any]) -> Any:
-        """Return the mean of what was said of a picture and of its mirror images."""
+    def average(self, raws: Sequence[Any], mirrored: Sequence[bool]) -> Any:
+        """Return the mean of what was said of views of one picture, at the size of the first.
+
+        Args:
+            raws: of the picture at several sizes.
+            mirrored: whether left and right of each view are exchanged.
+        """
         raise TypeError(f"{type(self).__name__} doesn't average")
+
+    def assemble(
+        self, raws: Iterable[Any], places: Sequence[tuple[int, int]], canvas: tuple[int, int]
+    ) -> Any:
+        """Return what was said of overlapping windows as if it had been said of the whole canvas.
+
+        A head that can keeps the pictures of a batch in the first dimension of all of a raw's
+        tensors: several windows go through the network together.
+
+        Args:
+            raws: of the same pictures' windows, one for each place. They are made one after the
+                other, so that what a window took can be let go before the next; iterate once.
+            places: top and left of each window, in pixels of the canvas.
+            canvas: height and width of the whole.
+        """
+        raise TypeError(f"{type(self).__name__} doesn't assemble")
 
     def check_options(self, options: PredictOptions) -> None:
         """Refuse options that this head can't follow.
@@ -104,11 +133,18 @@ class Head(nn.Module, ABC):
         Raises:
             ConfigError: as it says.
         """
+        name = type(self).__name__
         if options.flip and not self.averages:
             raise ConfigError(
-                f"predict.flip: {type(self).__name__} can't average mirrored pictures, its results "
-                "have a place in the picture; leave it false"
+                f"predict.flip: {name} can't average mirrored pictures, its results have a place "
+                "in the picture; leave it false"
             )
+        if tuple(options.scales) != (1.0,) and not self.averages:
+            raise ConfigError(
+                f"predict.scales: {name} can't average pictures of several sizes; leave it [1.0]"
+            )
+        if options.window is not None and not self.assembles:
+            raise ConfigError(f"predict.window: {name} can't put windows together; leave it null")
 
     def calibrate(self, raws: Sequence[Any], batches: Sequence[Batch]) -> None:
         """Fit the confidence of results to a validation split, after training.

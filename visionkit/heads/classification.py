@@ -206,7 +206,7 @@ class ClassificationHead(Head):
             self.class_weights.copy_(balance(info.counts, self.balancing))
         self.temperature.fill_(1.0)
 
-    def average(self, raws: Sequence[ClassRaw]) -> ClassRaw:
+    def average(self, raws: Sequence[ClassRaw], mirrored: Sequence[bool]) -> ClassRaw:
         """See :class:`Head`. Probabilities are averaged before the temperature."""
         return ClassRaw(mean_logits(torch.stack([r.logits.float() for r in raws]), self.binary))
 

@@ -21,6 +21,8 @@ class Evaluator(ABC):
     """The figure that picks the best checkpoint."""
     mode: str
     """``max`` or ``min``: which way :attr:`monitor` gets better."""
+    detailed: bool = False
+    """Whether :meth:`details` will be asked for; set it before the first :meth:`update`."""
 
     @abstractmethod
     def reset(self) -> None:
@@ -75,10 +77,15 @@ class PartsEvaluator(Evaluator):
         self._ids: set[int] = set()
         self._worked_out: Any = None
 
+    def _place(self, image_id: int) -> int:
+        """Where a picture stands in the split."""
+        if image_id not in self._position:
+            raise ValueError(f"image {image_id} isn't in the split that is evaluated")
+        return self._position[image_id]
+
     def _add(self, part: Part) -> None:
         for image_id in part.image_ids.tolist():
-            if image_id not in self._position:
-                raise ValueError(f"image {image_id} isn't in the split that is evaluated")
+            self._place(image_id)
             if image_id in self._ids:
                 raise ValueError(f"image {image_id} was given twice; each counts once")
             self._ids.add(image_id)

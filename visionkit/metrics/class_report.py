@@ -1,7 +1,6 @@
 """Tables and pictures of what a classifier got right and wrong."""
 
-import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,9 @@ from visionkit.errors import DataError
 from visionkit.geometry import Image
 from visionkit.metrics import plots, sheets
 from visionkit.metrics.sheets import Words
+from visionkit.metrics.tables import cell, clean, write_csv
 from visionkit.metrics.verdicts import THRESHOLD, Claim, Mistake
-from visionkit.report import replacing, write_picture
+from visionkit.report import write_picture
 
 if TYPE_CHECKING:
     from visionkit.metrics.classification import ClassificationEvaluator
@@ -26,19 +26,19 @@ _JOIN = "|"
 def write(folder: Path, evaluator: "ClassificationEvaluator") -> None:
     """Write what :meth:`visionkit.metrics.classification.ClassificationEvaluator.report` lists."""
     folder.mkdir(parents=True, exist_ok=True)
-    names = [_clean(n) for n in evaluator.names]
+    names = [clean(n) for n in evaluator.names]
     verdicts = evaluator.verdicts()
     rows = [
-        [r.name, _cell(r.precision), _cell(r.recall), _cell(r.f1), r.support]
+        [r.name, cell(r.precision), cell(r.recall), cell(r.f1), r.support]
         for r in evaluator.per_class()
     ]
     header: Sequence[str] = ("class", "precision", "recall", "f1", "support")
-    _write_csv(folder / "classes.csv", header, rows)
+    write_csv(folder / "classes.csv", header, rows)
     header = ("true", "predicted", "pictures", "share")
-    pairs = [[p.truth, p.said, p.pictures, _cell(p.share)] for p in evaluator.most_confused(PAIRS)]
-    _write_csv(folder / "confused_pairs.csv", header, pairs)
+    pairs = [[p.truth, p.said, p.pictures, cell(p.share)] for p in evaluator.most_confused(PAIRS)]
+    write_csv(folder / "confused_pairs.csv", header, pairs)
     header = ("image_id", "file", "true", "predicted", "confidence")
-    _write_csv(folder / "predictions.csv", header, _predictions(evaluator))
+    write_csv(folder / "predictions.csv", header, _predictions(evaluator))
     one = evaluator.index.exclusive
     plots.confusion(
         folder / "confusion_matrix.png",
@@ -100,21 +100,3 @@ def _caption(claim: Claim, mistake: Mistake, names: Sequence[str]) -> tuple[Word
     lead = "missed" if mistake.missed else "said"
     score = f"{mistake.score:.2f}"
     return first, Words(lead, names[mistake.label], class_colour(mistake.label), score)
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with replacing(path) as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(header)
-        for row in rows:
-            table.writerow([_clean(c) if isinstance(c, str) else c for c in row])
-
-
-def _cell(value: float) -> str:
-    """Six digits, or nothing where a figure is undefined."""
-    return "" if value == -1 else f"{value:.6f}"
-
-
-def _clean(text: str) -> str:
-    """Replace what no text file can hold: the bytes of file names that aren't UTF-8."""
-    return text.encode("utf-8", "replace").decode("utf-8")

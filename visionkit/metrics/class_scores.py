@@ -11,7 +11,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Counts:
-    """How often each of K classes was said, true, and both.
+    """How often each of K classes was said, true, and both: of pictures, or of pixels.
 
     Attributes:
         right: [K] pictures that show the class and were said to.
@@ -40,6 +40,11 @@ class Counts:
         A class that was said but is never true has 0, as in scikit-learn.
         """
         return _ratio(2 * self.right, self.said + self.support)
+
+    @property
+    def iou(self) -> Array:
+        """[K] both over either (Jaccard 1912); -1 for a class that was neither said nor true."""
+        return _ratio(self.right, self.said + self.support - self.right)
 
     @property
     def micro_f1(self) -> float:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from visionkit.argtypes import Positive
 from visionkit.data.class_index import ClassIndex
 from visionkit.metrics.base import PartsEvaluator
+from visionkit.metrics.tables import told_apart
 from visionkit.metrics.verdicts import ManyClasses, OneClass, Verdicts
 from visionkit.results import Classification, Result
 
@@ -99,7 +100,7 @@ class ClassificationEvaluator(PartsEvaluator):
         self.bins = bins
         if not index.exclusive:
             self.monitor = "macro_f1"
-        self.names = _unique(index.classes)
+        self.names = told_apart(index.classes)
         super().__init__(index.image_ids)
 
     def update(self, image_ids: Sequence[int], results: Sequence[Result]) -> None:
@@ -204,8 +205,3 @@ class ClassificationEvaluator(PartsEvaluator):
         from visionkit.metrics import class_report
 
         class_report.write(folder, self)
-
-
-def _unique(names: Sequence[str]) -> list[str]:
-    """Tell classes of one name apart by their label."""
-    return [n if names.count(n) == 1 else f"{n} ({k})" for k, n in enumerate(names)]

@@ -48,7 +48,13 @@ def make_panels(
 
 
 def confusion(
-    path: Path, matrix: NDArray[np.int64], classes: Sequence[str], conditions: str = ""
+    path: Path,
+    matrix: NDArray[np.int64],
+    classes: Sequence[str],
+    conditions: str = "",
+    *,
+    rest: str = "background",
+    percent: bool = False,
 ) -> None:
     """Draw a confusion matrix: colour is the share of a row, the number the count.
 
@@ -57,22 +63,26 @@ def confusion(
 
     Args:
         path: the picture to write.
-        matrix: [K, K] or [K + 1, K + 1], rows true, columns predicted, background last if at all.
+        matrix: [K, K], [K, K + 1] or [K + 1, K + 1], rows true, columns predicted; what is of no
+            class comes last.
         classes: K names.
         conditions: what to say beside the axis.
+        rest: what is of no class.
+        percent: write the share of the row in percent, for counts that are too long.
     """
     from matplotlib.colors import PowerNorm
 
     share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    names = [*(short_name(c) for c in classes), "background"][: len(matrix)]
-    background = len(matrix) > len(classes)
+    names = [*(short_name(c) for c in classes), rest][: matrix.shape[1]]
+    rests = [side > len(classes) for side in matrix.shape]
     title = "Confusion matrix"
     if len(classes) > _SHOWN:
         kept = _most_confused(matrix, len(classes), _WORST)
-        matrix, share = matrix[np.ix_(kept, kept)], share[np.ix_(kept, kept)]
+        cells = np.ix_([i for i in kept if i < len(matrix)], kept)
+        matrix, share = matrix[cells], share[cells]
         names = [names[i] for i in kept]
         title += f" of {_WORST} of {len(classes)} classes, the most confused"
-    size = len(matrix)
+    rows, size = matrix.shape
     side = min(max(4.2, 1.6 + 0.5 * size), 14)
     figure, axes = make_figure(side + 0.8, side)
     cell = 72 * side * 0.75 / size  # points
@@ -80,24 +90,26 @@ def confusion(
     norm = PowerNorm(1 if numbered else 0.5, vmin=0, vmax=1)
     picture = axes.imshow(share, cmap="Blues", norm=norm)
     if numbered:
+        texts = _percentages(share) if percent else matrix.astype(str)
+        longest = max(len(t) for t in texts.ravel().tolist())
         for row, column in zip(*np.nonzero(matrix), strict=True):
             axes.text(
                 column,
                 row,
-                str(matrix[row, column]),
+                texts[row, column],
                 ha="center",
                 va="center",
-                fontsize=min(9, 1.3 * cell / len(str(matrix.max()))),
+                fontsize=min(9, 1.3 * cell / longest),
                 color="white" if share[row, column] > 0.55 else INK,
             )
     crowded = size * max(len(n) for n in names) > 40
     letters = min(9, cell)
     axes.set_xticks(range(size), names, rotation=90 if crowded else 0, fontsize=letters)
-    axes.set_yticks(range(size), names, fontsize=letters)
+    axes.set_yticks(range(rows), names[:rows], fontsize=letters)
     axes.set(xlabel=f"predicted ({conditions})" if conditions else "predicted", ylabel="true")
-    if background:
-        axes.axhline(size - 1.5, color=INK, linewidth=0.8)
-        axes.axvline(size - 1.5, color=INK, linewidth=0.8)
+    for there, side, line in zip(rests, (rows, size), (axes.axhline, axes.axvline), strict=True):
+        if there:
+            line(side - 1.5, color=INK, linewidth=0.8)
     axes.tick_params(length=0)
     axes.set_title(title, loc="left", fontsize=11, color=INK)
     bar = figure.colorbar(picture, ax=axes, fraction=0.04, pad=0.02)
@@ -108,13 +120,21 @@ def confusion(
 
 
 def _most_confused(matrix: NDArray[np.int64], classes: int, count: int) -> list[int]:
-    """The classes of the pairs most often confused, in order, and the background if there is."""
+    """The classes of the pairs most often confused, in order, and what is of none if there is."""
     errors = matrix[:classes, :classes].copy()
     np.fill_diagonal(errors, 0)
     cells = np.argsort(-errors, axis=None, kind="stable")[: classes * count]
     ends = np.stack(np.divmod(cells, classes), 1).ravel()
     worst = list(dict.fromkeys(ends.tolist()))[:count]
-    return [*sorted(worst), *range(classes, len(matrix))]
+    return [*sorted(worst), *range(classes, matrix.shape[1])]
+
+
+def _percentages(share: NDArray[np.float64]) -> NDArray[np.str_]:
+    """Shares in percent, whole from 10 on; what is hardly any has a text of its own."""
+    percents = 100 * share
+    whole = np.char.mod("%.0f", percents)
+    tenths = np.char.mod("%.1f", percents)
+    return np.where(percents < 0.05, "~0", np.where(percents < 9.95, tenths, whole))
 
 
 def reliability(path: Path, found: Calibration, exclusive: bool = True) -> None:

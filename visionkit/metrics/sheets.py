@@ -44,9 +44,9 @@ def tile(image: Image | None, lines: Sequence[Words], side: int = SIDE) -> Image
     Returns:
         [side + caption, side, 3] uint8 RGB.
     """
-    out = np.full((side + _LINE * len(lines) + _LINE // 2, side, 3), _PAPER, np.uint8)
+    out = np.full((side, side, 3), _PAPER, np.uint8)
     if image is None:
-        out[:side] = _EMPTY
+        out[:] = _EMPTY
         note = shorten("can't be read", _SIZE, side)
         left = (side - text_width(note, _SIZE)) // 2
         put_text(out, note, left, side // 2, _SIZE, _FAINT)
@@ -55,9 +55,23 @@ def tile(image: Image | None, lines: Sequence[Words], side: int = SIDE) -> Image
         height, width = fitted.shape[:2]
         top, left = (side - height) // 2, (side - width) // 2
         out[top : top + height, left : left + width] = fitted
+    return with_caption(out, lines)
+
+
+def with_caption(image: Image, lines: Sequence[Words]) -> Image:
+    """Put a caption below a picture, as wide as it is.
+
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        lines: the caption.
+
+    Returns:
+        [H + caption, W, 3] uint8 RGB.
+    """
+    foot = np.full((_LINE * len(lines) + _LINE // 2, image.shape[1], 3), _PAPER, np.uint8)
     for n, words in enumerate(lines):
-        _write(out, words, side + _LINE * (n + 1) - 3)
-    return out
+        _write(foot, words, _LINE * (n + 1) - 3)
+    return np.concatenate([image, foot])
 
 
 def _fit(image: Image, side: int) -> Image:

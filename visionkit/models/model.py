@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from visionkit.backbones.base import Backbone
+from visionkit.backbones.norms import tolerate_single
 from visionkit.backbones.probing import parameters_behind
 from visionkit.batch import Batch
 from visionkit.build import PACKAGES, build, expect
 from visionkit.heads.base import Head
+from visionkit.models.views import observe
 from visionkit.necks.base import Neck
 from visionkit.results import Result
 
@@ -61,11 +63,8 @@ class Model(nn.Module):
         return self.head(self.neck(self.backbone(x)), (images.shape[-2], images.shape[-1]))
 
     def observe(self, images: Tensor) -> Any:
-        """Do what :meth:`forward` does, averaged with mirrored images if the options say so."""
-        raw = self(images)
-        if self.head.options.flip:
-            raw = self.head.average([raw, self(images.flip(-1))])
-        return raw
+        """Do what :meth:`forward` does, looking as often as the head's options say."""
+        return observe(self, images, self.head.options)
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Result]:
@@ -98,6 +97,7 @@ def build_model(
     head: Head = part("head", Head, in_features=neck.features, num_classes=num_classes)
     model = Model(backbone, neck, head)
     _freeze_idle(model)
+    tolerate_single(model)
     return model
 
 

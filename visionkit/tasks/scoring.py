@@ -122,6 +122,7 @@ def score(
         device: to compute on.
     """
     start = time.perf_counter()
+    evaluator.detailed = True
     scorer = Scorer(evaluator)
     with exactly(model, device):
         for cpu_batch in batches:
