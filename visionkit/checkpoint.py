@@ -73,8 +73,9 @@ def entry(
         evaluator: plain evaluator configuration.
         predict: which predictions are kept.
     """
-    parts = {name: dict(spec[name]) for name in ("backbone", "neck", "head")}
+    parts: dict[str, Any] = {name: dict(spec[name]) for name in ("backbone", "neck", "head")}
     parts["backbone"]["weights"] = "none"  # the checkpoint has them
+    parts["grouped"] = list(model.grouped)
     return {
         "format": FORMAT,
         "task": task,

@@ -83,6 +83,7 @@ class ModelSection:
 
     name: str | None
     weights: str
+    norm: Literal["batch", "group"]
     compile: bool
     channels_last: bool
 

@@ -79,9 +79,11 @@ class Backbone(nn.Module, ABC):
         std: likewise.
         lr_multiplier: the optimizer's learning rate is multiplied by this for the backbone.
         layer_decay: and by this for each layer that lies between a parameter and the last layer.
+        grouped: whether its weights came with group norms in the place of batch norms.
     """
 
     features: tuple[FeatureSpec, ...] = ()
+    grouped: bool = False
 
     def __init__(self, lr_multiplier: float = 1.0, layer_decay: float = 1.0) -> None:
         super().__init__()

@@ -1,5 +1,6 @@
-"""Batch norms that take a single value."""
+"""Batch norms that take a single value, and group norms in their place."""
 
+import math
 from typing import Any
 
 from torch import Tensor, nn
@@ -32,3 +33,28 @@ def _after(norm: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     if getattr(norm, "_single", False):
         norm.training = True
         norm._single = False
+
+
+def group_norms(module: nn.Module, groups: int = 8) -> None:
+    """Put a group norm (Wu & He 2018) in the place of every batch norm in ``module``.
+
+    It normalises each picture by itself, so that training and evaluation see the same, however
+    small a batch is. What the batch norms have learned is lost.
+
+    Args:
+        module: may not be a norm itself.
+        groups: of channels; fewer where they don't divide them, or would have less than four each.
+    """
+    for name, child in module.named_children():
+        if not isinstance(child, nn.modules.batchnorm._BatchNorm):
+            group_norms(child, groups)
+            continue
+        count = math.gcd(child.num_features, groups)
+        while count > 1 and child.num_features // count < 4:
+            count //= 2
+        norm = nn.GroupNorm(count, child.num_features, eps=1e-5)
+        trained = any(p.requires_grad for p in child.parameters())
+        norm.requires_grad_(trained or child.weight is None)
+        # timm's batch norms have their activation within
+        within = list(child.children())
+        setattr(module, name, nn.Sequential(norm, *within) if within else norm)

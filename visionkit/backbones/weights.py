@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from visionkit.backbones.base import Backbone
+from visionkit.backbones.norms import group_norms
 from visionkit.errors import CheckpointError
 from visionkit.targets import first_line
 
@@ -33,7 +34,10 @@ def load_weights(backbone: Backbone, path: str | Path) -> int:
     Raises:
         CheckpointError: the file can't be read, no tensor matches, or shapes clash.
     """
-    state, preprocess = _read(Path(path))
+    state, about = _read(Path(path))
+    if about and "backbone" in about.get("spec", {}).get("grouped", ()):
+        group_norms(backbone)
+        backbone.grouped = True
     own = {_canonical(_without_net(k)): (k, v) for k, v in backbone.state_dict().items()}
     best: dict[str, tuple[str, Tensor]] = {}
     for prefix, start in product(_PREFIXES, ("", "features.")):
@@ -67,7 +71,8 @@ def load_weights(backbone: Backbone, path: str | Path) -> int:
     backbone.load_state_dict(
         {own[name][0]: tensor for name, (_, tensor) in best.items()}, strict=False
     )
-    if preprocess:
+    if about:
+        preprocess = about["preprocess"]
         backbone.mean, backbone.std = tuple(preprocess["mean"]), tuple(preprocess["std"])
     learned = [n for n, (k, _) in own.items() if not k.endswith("num_batches_tracked")]
     matched = sum(name in best for name in learned)
@@ -96,6 +101,7 @@ def _canonical(key: str) -> str:
 
 
 def _read(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Any] | None]:
+    """The tensors of a file, and what a visionkit checkpoint says of itself."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such weight file; check backbone.weights")
     try:
@@ -117,7 +123,8 @@ def _read(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Any] | None]:
         from visionkit.checkpoint import model_state
 
         try:
-            state, preprocess = model_state(content), content["visionkit"]["preprocess"]
+            state, about = model_state(content), content["visionkit"]
+            about["preprocess"]
         except (KeyError, TypeError) as error:
             raise CheckpointError(
                 f"{path}: a damaged visionkit checkpoint, it lacks {error}; give another file"
@@ -125,7 +132,7 @@ def _read(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Any] | None]:
         ours = {
             k.removeprefix("backbone."): v for k, v in state.items() if k.startswith("backbone.")
         }
-        return ours, preprocess
+        return ours, about
     for key in ("state_dict", "model", "state_dict_ema"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

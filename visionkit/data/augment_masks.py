@@ -67,7 +67,7 @@ class SegmentationAugment(Augment):
 
     def __init__(
         self,
-        scale: tuple[float, float] = (0.5, 2.0),
+        scale: tuple[float, float] = (0.75, 1.5),
         window: tuple[int, int] | None = None,
         max_share: Part = 0.75,
         hflip: Part = 0.5,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from visionkit.backbones.base import Backbone
-from visionkit.backbones.norms import tolerate_single
+from visionkit.backbones.norms import group_norms, tolerate_single
 from visionkit.backbones.probing import parameters_behind
 from visionkit.batch import Batch
 from visionkit.build import PACKAGES, build, expect
@@ -50,7 +50,12 @@ class Model(nn.Module):
         backbone: gives feature maps and says what mean and std it wants.
         neck: made from the backbone's maps.
         head: made from the neck's maps.
+
+    Attributes:
+        grouped: the parts that have group norms in the place of batch norms.
     """
+
+    grouped: tuple[str, ...] = ()
 
     def __init__(self, backbone: Backbone, neck: Neck, head: Head) -> None:
         super().__init__()
@@ -82,7 +87,8 @@ def build_model(
     """Build the parts in turn, each from what the one before it gives.
 
     Args:
-        spec: plain nodes ``backbone``, ``neck`` and ``head``.
+        spec: plain nodes ``backbone``, ``neck`` and ``head``; ``model.norm``, or in a checkpoint
+            ``grouped``, says whether batch norms become group norms.
         num_classes: K.
         packages: what targets may come from.
         allow: more of them.
@@ -96,9 +102,22 @@ def build_model(
     neck: Neck = part("neck", Neck, in_features=backbone.features)
     head: Head = part("head", Head, in_features=neck.features, num_classes=num_classes)
     model = Model(backbone, neck, head)
+    for name in (grouped := _grouped(spec)):
+        group_norms(getattr(model, name))
+    model.grouped = grouped if not backbone.grouped else ("backbone", *grouped)
     _freeze_idle(model)
     tolerate_single(model)
     return model
+
+
+def _grouped(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """The parts whose batch norms become group norms: not a backbone whose weights know theirs."""
+    if "grouped" in spec:
+        return tuple(spec["grouped"])
+    if spec.get("model", {}).get("norm") != "group":
+        return ()
+    fresh = spec["backbone"].get("weights", "none") == "none"
+    return ("backbone", "neck", "head") if fresh else ("neck", "head")
 
 
 def _freeze_idle(model: Model) -> None:
