@@ -2,13 +2,14 @@
 
     python benchmarks/segmentation.py [--encoder tf_efficientnet_lite0] [--steps 16] [--batch 4]
 
-Both have the same network of timm as encoder, with the same random weights, decoders as wide as
-segmentation_models_pytorch makes them (Unet 256, 128, 64, 32, 16 up to the picture's own pixels;
-FPN 256 and 128), and the same pictures of 224 x 320 with 11 classes. They take turns step by step
-in one process. A training step is the forward pass, the cross-entropy of every labelled pixel, the
-backward pass and plain SGD; inference goes from the pictures to the class of each pixel. Ours
-normalises its pictures, theirs gets them normalised. The rows marked "default" are our heads as
-``head=unet`` and ``head=fpn`` make them, beside the same two of theirs.
+Both have the same network of timm as encoder, with the same random weights. Their decoders are as
+wide as segmentation_models_pytorch makes them and have the same kind of norms (Unet 256, 128, 64,
+32, 16 up to the picture's own pixels, batch norms; FPN 256 and 128, group norms). Both see the same
+pictures of 224 x 320 with 11 classes and take turns step by step in one process. A training step is
+the forward pass, the cross-entropy of every labelled pixel, the backward pass and plain SGD;
+inference goes from the pictures to the class of each pixel. Ours normalises its pictures, theirs
+gets them normalised. The rows marked "default" are our heads as ``head=unet`` and ``head=fpn`` make
+them, beside the same two of theirs.
 
 segmentation-models-pytorch must be installed: pip install segmentation-models-pytorch.
 """
@@ -24,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visionkit.backbones.norms import group_norms
 from visionkit.batch import Batch, MaskTargets
 from visionkit.build import plain
 from visionkit.compose import compose
@@ -35,12 +37,15 @@ from visionkit.sample import ImageMeta
 CANVAS = (224, 320)
 CLASSES = 11
 WARM_UP = 3
+GROUPS = 32
+"""Of the norms in segmentation_models_pytorch's FPN decoder; its Unet has batch norms."""
 PAIRS = {
-    "Unet": (smp.Unet, ["head=unet", "head.full=true", "head.channels=[256,128,64,32,16]"]),
-    "Unet, default": (smp.Unet, ["head=unet"]),
-    "FPN": (smp.FPN, ["head=fpn", "head.pyramid=256", "head.width=128"]),
-    "FPN, default": (smp.FPN, ["head=fpn"]),
+    "Unet": (smp.Unet, ["head=unet", "head.full=true", "head.channels=[256,128,64,32,16]"], 0),
+    "Unet, default": (smp.Unet, ["head=unet"], 8),
+    "FPN": (smp.FPN, ["head=fpn", "head.pyramid=256", "head.width=128"], GROUPS),
+    "FPN, default": (smp.FPN, ["head=fpn"], 8),
 }
+"""Theirs, ours, and the groups of our decoder's norms (0: batch norms)."""
 
 
 def make_batch(size: int) -> Batch:
@@ -54,11 +59,16 @@ def make_batch(size: int) -> Batch:
     return Batch(images, MaskTargets(labels), meta)
 
 
-def models(encoder: str, theirs: Callable[..., nn.Module], words: list[str]) -> tuple[Model, Any]:
-    """Both, their encoders with the same weights."""
+def models(
+    encoder: str, theirs: Callable[..., nn.Module], words: list[str], groups: int
+) -> tuple[Model, Any]:
+    """Both, their encoders with the same weights and batch norms."""
     parts = ["task=segmentation", "backbone=timm", f"backbone.name={encoder}", "neck=identity"]
+    parts += ["model.norm=batch", "head.loss.dice=0"]
     torch.manual_seed(0)
     ours = build_model(plain(compose([*parts, "data.root=.", *words])), CLASSES)
+    if groups:
+        group_norms(ours.head, groups)
     other: Any = theirs(f"tu-{encoder}", encoder_weights=None, classes=CLASSES)
     other.encoder.model.load_state_dict(ours.backbone.net.state_dict())
     return ours, other

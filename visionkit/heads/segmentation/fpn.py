@@ -14,7 +14,7 @@ from visionkit.losses.segmentation import SegmentationLoss
 
 
 class FpnHead(SegmentationHead):
-    """Panoptic FPN's semantic segmentation (Kirillov et al. 2019), with batch norm.
+    """Panoptic FPN's semantic segmentation (Kirillov et al. 2019).
 
     A feature pyramid (Lin et al. 2017); each of its maps goes through a 3x3 convolution for each
     doubling on its way to the finest, and all are summed.

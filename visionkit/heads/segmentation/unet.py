@@ -43,7 +43,7 @@ class Stage(nn.Module):
 
 
 class UnetHead(SegmentationHead):
-    """U-Net's decoder (Ronneberger et al. 2015) over all maps of any backbone, with batch norm.
+    """U-Net's decoder (Ronneberger et al. 2015) over all maps of any backbone.
 
     Args:
         in_features: the maps to choose from.
