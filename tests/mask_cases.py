@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visionkit.data.index import StringTable
-from visionkit.data.mask_index import MaskIndex
+from visionkit.data.mask_index import MaskIndex, wrong_size
+from visionkit.errors import DataError
 from visionkit.results import VOID, SemanticMask
 
 Labels = NDArray[np.uint8]
@@ -25,6 +26,11 @@ class InMemory:
 
     def name(self, i: int) -> str:
         return f"mask{i}.png"
+
+    def wrong_size(
+        self, i: int, size: tuple[int, int], picture: str, theirs: tuple[int, int]
+    ) -> DataError:
+        return wrong_size(self.name(i), size, picture, theirs)
 
     def only(self, keep: NDArray[np.bool_]) -> "InMemory":
         return InMemory(tuple(m for m, k in zip(self.labels, keep, strict=True) if k))

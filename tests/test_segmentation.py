@@ -1,5 +1,6 @@
 """Whole segmentation runs, small: the same frame as detection's, another head."""
 
+import csv
 import json
 
 import cv2
@@ -24,28 +25,29 @@ def streets(tmp_path_factory):
     return make_masks(tmp_path_factory.mktemp("streets"))
 
 
+def tiny_words(root, run_dir):
+    return [
+        "task=segmentation",
+        "data=masks",
+        f"data.root={root}",
+        f"run_dir={run_dir}",
+        "data.image_size=64",
+        "data.batch_size=4",
+        "data.num_workers=0",
+        "backbone.width=0.125",
+        "backbone.depth=0.1",
+        "head.pyramid=16",
+        "head.width=16",
+        "trainer=cpu",
+        "trainer.max_epochs=2",
+        "logger=none",
+        "ema.ramp=2",
+    ]
+
+
 def tiny_segmenter(root, run_dir, *overrides):
     """A segmentation run of a second or two."""
-    return compose(
-        [
-            "task=segmentation",
-            "data=masks",
-            f"data.root={root}",
-            f"run_dir={run_dir}",
-            "data.image_size=64",
-            "data.batch_size=4",
-            "data.num_workers=0",
-            "backbone.width=0.125",
-            "backbone.depth=0.1",
-            "head.pyramid=16",
-            "head.width=16",
-            "trainer=cpu",
-            "trainer.max_epochs=2",
-            "logger=none",
-            "ema.ramp=2",
-            *overrides,
-        ]
-    )
+    return compose([*tiny_words(root, run_dir), *overrides])
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,17 @@ def test_a_run_learns_and_writes_all_it_should(finished):
     expected = {"config.yaml", "metrics.json", "checkpoints/best.ckpt", "samples/epoch_040.jpg"}
     assert expected | {"confusion_matrix.png", "classes.csv", "pictures.csv"} <= names
     assert json.loads((folder / "metrics.json").read_text())["miou"] == metrics["miou"]
+
+
+def test_a_loss_and_a_figure_of_one_name_are_both_logged(streets, tmp_path):
+    words = ["logger=csv", "trainer.max_epochs=1", "head.loss.dice=1"]
+    metrics = train.run(tiny_segmenter(streets, tmp_path, *words))
+    (file,) = tmp_path.rglob("metrics.csv")
+    with file.open() as lines:
+        logged = {k: float(v) for row in csv.DictReader(lines) for k, v in row.items() if v}
+    assert logged["val/dice"] == pytest.approx(metrics["dice"])
+    assert 0 < logged["val/dice_loss"] < logged["val/loss"]
+    assert logged["val/dice_loss"] != pytest.approx(metrics["dice"])
 
 
 def test_evaluation_repeats_the_figures_of_training(finished, tmp_path):
@@ -153,7 +166,7 @@ def test_a_picture_without_any_label_trains_among_others(tmp_path):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["head.loss.cross_entropy=0"], r"head.loss: .*gain"),
+        (["head.loss.cross_entropy=0", "head.loss.dice=0"], r"head.loss: .*gain"),
         (["augment=detection"], r"augment: .*augment=segmentation"),
         (["predict.scales=[0.01]"], r"predict.scales"),
         (["predict.window=8"], r"predict.window"),
@@ -166,6 +179,13 @@ def test_a_picture_without_any_label_trains_among_others(tmp_path):
 def test_what_does_not_fit_is_said(streets, tmp_path, words, line):
     with pytest.raises(ConfigError, match=line):
         train.run(tiny_segmenter(streets, tmp_path, *words))
+
+
+def test_views_that_the_network_cannot_take_are_refused_before_training(streets, tmp_path):
+    words = ["backbone=inception_v3", "data.image_size=96", "predict.scales=[0.25,1.0]"]
+    words = [w for w in tiny_words(streets, tmp_path) if "backbone" not in w] + words
+    with pytest.raises(ConfigError, match=r"predict: the network can't look at 24 x 24 pixels"):
+        train.Run(compose(words))
 
 
 def test_masks_do_not_go_under_another_task(streets, squares, tmp_path):

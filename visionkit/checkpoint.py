@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
+from visionkit.backbones.norms import group_norms
 from visionkit.errors import CheckpointError, ConfigError
 from visionkit.heads.base import PredictOptions
 from visionkit.models.model import Model, build_model
@@ -198,6 +199,10 @@ def start_from(model: Model, path: str | Path) -> None:
         CheckpointError: the file is no visionkit checkpoint, or its model has other parts.
     """
     content = read(path)
+    grouped = content["visionkit"]["spec"].get("grouped", ())
+    for name in set(grouped) - set(model.grouped):
+        group_norms(getattr(model, name))
+    model.grouped = tuple(grouped)
     state, own = model_state(content), model.state_dict()
     fits = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
     unlike = next((k for k in own if k not in fits and not k.startswith("head.")), None)

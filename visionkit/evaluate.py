@@ -14,6 +14,7 @@ from visionkit.checkpoint import Loaded, load_model
 from visionkit.data.datamodule import DataModule
 from visionkit.errors import CheckpointError, DataError
 from visionkit.metrics.base import Evaluator
+from visionkit.models.views import check_views
 from visionkit.options import options_from
 from visionkit.tasks.scoring import score
 
@@ -53,6 +54,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     trained = options_from(loaded.predict | {"confidence": None})  # it looks at every score
     loaded.model.head.options = options_from(settings["predict"], trained)
     loaded.model.head.check_options(loaded.model.head.options)
+    check_views(loaded.model, data.canvas)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     folder.mkdir(parents=True, exist_ok=True)  # before the work: it may not be possible
     metrics = score(loaded.model, data.eval_dataloader(split), evaluator, device)

@@ -26,6 +26,7 @@ from visionkit.errors import ConfigError
 from visionkit.lightning_says import quieten, refusal
 from visionkit.metrics.base import Evaluator
 from visionkit.models.model import Model, build_model
+from visionkit.models.views import check_views
 from visionkit.models.weights import start_from
 from visionkit.options import options_from
 from visionkit.resume import bring_best, check_resume, find_resume, keep_logs
@@ -95,6 +96,7 @@ class Run:
         # evaluation looks at every score
         model.head.options = options_from(self.plain["predict"] | {"confidence": None})
         model.head.check_options(model.head.options)
+        check_views(model, self.info.canvas)
         return model
 
     def _build_task(self) -> SupervisedTask:

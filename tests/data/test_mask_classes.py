@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_masks import MASK, lay_out, picture, write_png
 
-from visionkit.data.mask_classes import is_void, make_legend, read_entries
+from visionkit.data.defects import collecting
+from visionkit.data.dropping import readable
+from visionkit.data.mask_classes import is_void, read_entries
+from visionkit.data.mask_legend import make_legend
 from visionkit.data.mask_sets import voc_colour
 from visionkit.data.masks import read_masks
 from visionkit.errors import ConfigError, DataError
@@ -17,6 +21,7 @@ CLASS_FILES = {
     "values after": ("classes.csv", "name,value\nsky,0\nroad,1\nmy car,2\n"),
     "values with colons": ("classes.txt", "0: sky\n1: road\n2: my car"),
     "colours after": ("class_dict.csv", "name,r,g,b\nsky,0,0,0\nroad,9,9,9\nmy car,1,2,3\n"),
+    "CamVid's": ("label_colors.txt", "0 0 0\tsky\n9 9 9\t\troad\n1 2 3\t\tmy car\n"),
     "colours before": ("label_colors.txt", "0 0 0 sky\n9\t9\t9\t\troad\n1 2 3 my car\n"),
     "both": ("classes.txt", "0 sky 0 0 0\n1 road 9 9 9\n2 my car 1 2 3\n"),
     "Roboflow's": ("_classes.csv", "Pixel Value, Class\n0, sky\n1, road\n2, my car\n"),
@@ -38,6 +43,20 @@ def test_lists_of_classes(tmp_path, name, text):
         assert [e.colour for e in entries] == [(0, 0, 0), (9, 9, 9), (1, 2, 3)]
         image = np.array([[[1, 2, 3], [0, 0, 0], [9, 9, 9]]], np.uint8)
         assert legend.labels(image, "x").tolist() == [[2, 0, 1]]
+
+
+@pytest.mark.parametrize("first", ["red", "green", "blue", "id", "index", "value", "B"])
+def test_a_first_class_that_is_called_like_a_column(tmp_path, first):
+    path = tmp_path / "classes.txt"
+    path.write_text(f"{first}\nother\n")
+    assert [entry.name for entry in read_entries(path)] == [first, "other"]
+
+
+@pytest.mark.parametrize("header", ["name", "Label", "class_name", "id name", "r,g,b,class"])
+def test_a_line_that_names_the_columns(tmp_path, header):
+    path = tmp_path / "classes.txt"
+    path.write_text(f"{header}\nsky\nroad\n")
+    assert [entry.name for entry in read_entries(path)] == ["sky", "road"]
 
 
 @pytest.mark.parametrize(
@@ -166,3 +185,29 @@ def test_values_and_colours_that_stand_for_nothing(tmp_path):
         one(tmp_path, colours).mask(0)
     with pytest.raises(DataError, match="is in colours, and nothing says what they stand for"):
         one(tmp_path / "unsaid", colours, "")
+
+
+def test_without_a_list_a_value_beyond_those_of_classes(tmp_path):
+    def read(void=None):
+        picture(tmp_path / "images" / "train" / "0.png", (1, 3))
+        path = tmp_path / "masks" / "train" / "0.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.array([[4, 9, -1]], np.int32)).save(path)
+        return read_masks(tmp_path, "train", validation=0, void=void)
+
+    with pytest.raises(DataError, match=r"its masks have the value -1, .*data\.layout\.void"):
+        read()
+    index = read([-1])
+    assert index.classes == ("4", "9") and index.mask(0).tolist() == [[0, 1, VOID]]
+
+
+def test_without_a_list_one_mask_in_colours_is_a_defect(tmp_path):
+    lay_out(tmp_path, [(f"images/train/{n}.png", f"masks/train/{n}.png") for n in range(3)])
+    (tmp_path / "classes.txt").unlink()
+    write_png(
+        tmp_path / "masks" / "train" / "1.png", np.full((*MASK.shape, 3), (1, 2, 3), np.uint8)
+    )
+    with collecting("train") as found:
+        index = readable(read_masks(tmp_path, "train", validation=0))
+    assert len(index) == 2 and index.classes == ("0", "1", "2")
+    assert [(d.kind, d.file[-5:]) for d in found] == [("unknown-value", "1.png")]

@@ -1,5 +1,6 @@
 """A split of pictures with masks."""
 
+import functools
 import pickle
 from dataclasses import dataclass, field
 
@@ -7,11 +8,14 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from small_masks import write_png
+from small_masks import make_masks, write_png
 
+from visionkit.data import datamodule
 from visionkit.data.augment_boxes import DetectionAugment
+from visionkit.data.datamodule import DataModule
 from visionkit.data.index import StringTable
-from visionkit.data.mask_index import MaskIndex
+from visionkit.data.mask_index import MaskIndex, wrong_size
+from visionkit.data.masks import read_masks
 from visionkit.data.segmentation import SegmentationDataset
 from visionkit.errors import ConfigError, DataError
 
@@ -31,6 +35,9 @@ class Arrays:
 
     def name(self, i):
         return f"mask {i}"
+
+    def wrong_size(self, i, size, picture, theirs):
+        return wrong_size(self.name(i), size, picture, theirs)
 
     def only(self, keep):
         return Arrays([m for m, k in zip(self.masks, keep, strict=True) if k])
@@ -110,8 +117,8 @@ def test_pictures_and_masks_go_together(tmp_path):
     write_png(picture, np.zeros((2, 4, 3), np.uint8))
     with pytest.raises(DataError) as caught:
         index.pair(0)
-    assert str(caught.value).startswith("mask 0: is 1 x 4 pixels, its picture")
-    assert "2 x 4" in str(caught.value)
+    assert str(caught.value).startswith("mask 0: is 4 x 1 pixels, its picture")
+    assert "4 x 2" in str(caught.value)
     assert index.image(0).shape == (2, 4, 3), "the picture alone can be read"
 
 
@@ -133,7 +140,7 @@ def test_a_picture_is_turned_as_its_mask_is(tmp_path, orientation, size):
         assert image.shape[:2] == labels.shape == size
         np.testing.assert_array_equal(index.image(0), image)
     else:
-        with pytest.raises(DataError, match="is 24 x 16 pixels"):
+        with pytest.raises(DataError, match="is 16 x 24 pixels"):
             index.pair(0)
     if orientation == 1:
         np.testing.assert_array_equal(index.image(0)[..., ::-1], cv2.imread(str(path)))
@@ -156,3 +163,18 @@ def test_workers_get_a_copy():
     copy = pickle.loads(pickle.dumps(index))
     assert copy.mask(1).tolist() == index.mask(1).tolist()
     assert copy.counts().tolist() == [3, 5]
+
+
+def test_the_cache_has_room_for_masks(tmp_path, monkeypatch):
+    """A picture of 32 x 32 takes 3 bytes a pixel, and its mask a fourth."""
+    make_masks(tmp_path, {"train": 2})
+    layout = functools.partial(read_masks, validation=0)
+
+    def cached():
+        data = DataModule(layout, str(tmp_path), image_size=32, batch_size=1, num_workers=0)
+        return data.train_dataloader().dataset.cache is not None
+
+    monkeypatch.setattr(datamodule, "CACHE_LIMIT", 2 * 32 * 32 * 4)
+    assert cached()
+    monkeypatch.setattr(datamodule, "CACHE_LIMIT", 2 * 32 * 32 * 4 - 1)
+    assert not cached()

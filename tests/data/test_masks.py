@@ -120,7 +120,7 @@ def test_defects_stop_or_are_collected(tmp_path):
         ("mask-without-picture", "1.png"),
     ]
     assert all(d.effect == "stops" and d.split == "train" for d in found)
-    with pytest.raises(DataError, match=r"masks/train/2\.png: is 48 x 48 .* is 20 x 30"):
+    with pytest.raises(DataError, match=r"masks/train/2\.png: is 48 x 48 .* is 30 x 20"):
         index.pair(0)
     with collecting() as found:
         assert len(read_masks(root, "val")) == 2
@@ -162,6 +162,41 @@ def test_defects_of_lists(tmp_path):
     (root / "train.txt").write_text("elsewhere/a.png elsewhere/b.png\n")
     with pytest.raises(DataError, match="none of the files that it lists is there"):
         read_masks(root, "train")
+
+
+def test_a_defect_of_a_set_without_splits_is_told_once(tmp_path):
+    root = lay_out(tmp_path, [(f"images/{n}.png", f"masks/{n}.png") for n in range(20)])
+    (root / "masks" / "7.png").unlink()
+    told = {}
+    for split in ("train", "val", "test"):
+        with collecting(split) as found:
+            assert read_masks(root, split) is not None
+        told[split] = [d.kind for d in found]
+    assert told == {"train": ["missing-mask"], "val": [], "test": []}
+
+
+def test_masks_of_one_name(tmp_path):
+    """Spelled as the picture is, and rather no JPEG; the others are told."""
+    lay_out(
+        tmp_path,
+        [(f"images/train/{n}.png", f"masks/train/{n}.png") for n in ("a", "A", "b", "c")],
+    )
+    masks = tmp_path / "masks" / "train"
+    (masks / "b.png").rename(masks / "B.png")
+    (masks / "b.jpg").write_bytes((masks / "a.png").read_bytes())
+    (masks / "c.jpeg").write_bytes((masks / "a.png").read_bytes())
+    picture(tmp_path / "images" / "train" / "C.png")
+    (tmp_path / "images" / "train" / "b.png").rename(tmp_path / "images" / "train" / "B.png")
+    with collecting() as found:
+        index = read_masks(tmp_path, "train", validation=0)
+    assert {Path(index.path(i)).name: Path(index.mask_name(i)).name for i in range(len(index))} == {
+        name: name for name in ("a.png", "A.png", "B.png", "c.png")
+    }
+    assert [(d.kind, Path(d.file).name, d.cause) for d in found] == [
+        ("missing-mask", "C.png", f"has no mask in {masks}"),
+        ("mask-without-picture", "b.jpg", f"is called as {masks / 'B.png'} is"),
+        ("mask-without-picture", "c.jpeg", f"is called as {masks / 'c.png'} is"),
+    ]
 
 
 def test_masks_of_other_names(tmp_path):

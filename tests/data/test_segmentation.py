@@ -9,9 +9,10 @@ from visionkit.data.augment import Augment
 from visionkit.data.augment_masks import SegmentationAugment
 from visionkit.data.cache import ImageCache
 from visionkit.data.index import StringTable
-from visionkit.data.mask_classes import Entry, make_legend
+from visionkit.data.mask_classes import Entry
 from visionkit.data.mask_files import MaskFiles
 from visionkit.data.mask_index import MaskIndex
+from visionkit.data.mask_legend import make_legend
 from visionkit.data.masks import read_masks
 from visionkit.data.samplers import SampleKey
 from visionkit.data.segmentation import SegmentationDataset

@@ -246,7 +246,12 @@ def test_masks_of_coco(tmp_path):
     with collecting() as lost:
         index = readable(read_coco_masks(tmp_path, "train"))
     assert len(index) == 2
-    assert [d.kind for d in lost if d.effect == "stops"] == ["wrong-size"]
+    (left_out,) = [d for d in lost if d.effect == "stops"]
+    assert left_out.kind == "wrong-size"
+    assert left_out.line == (
+        f"{file}: says {tmp_path}/train/2.jpg has 80 x 60 pixels, it has 80 x 50; "
+        "mend its width and height"
+    )
 
 
 @pytest.mark.parametrize("word", ["check.near=null", "check.few=30"])

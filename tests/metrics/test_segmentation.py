@@ -166,7 +166,7 @@ def test_as_many_classes_as_fit() -> None:
 @pytest.mark.parametrize(
     ("said", "error", "message"),
     [
-        ([[0, 1, 2]], DataError, r"mask0.png: is 2 x 3 pixels, its picture /picture0.png is 1 x 3"),
+        ([[0, 1, 2]], DataError, r"mask0.png: is 3 x 2 pixels, its picture /picture0.png is 3 x 1"),
         ([[0, 1, 2], [0, 3, 0]], ValueError, r"must lie in 0..2"),
     ],
 )

@@ -8,7 +8,7 @@ from torch import nn
 from visionkit.backbones.base import Norm
 from visionkit.backbones.norms import group_norms
 from visionkit.backbones.timm import TimmBackbone
-from visionkit.checkpoint import PARTS, entry
+from visionkit.checkpoint import PARTS, entry, start_from
 from visionkit.models.model import build_model
 
 LOSS = {"_target_": "visionkit.losses.segmentation.SegmentationLoss"}
@@ -32,11 +32,11 @@ def test_every_part_is_exchanged_and_no_batch_is_seen():
     images = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
     model.train()
     model.head.dropout.p = 0.0
-    together = model(images).logits
+    together = model(images).logits.detach()
     alone = torch.cat([model(one[None]).logits for one in images])
-    assert together == pytest.approx(alone.detach(), abs=1e-5)
+    assert torch.allclose(together, alone, atol=1e-5)
     model.eval()
-    assert together == pytest.approx(model(images).logits.detach(), abs=1e-5)
+    assert torch.allclose(together, model(images).logits, atol=1e-5)
     assert norms(build_model(SPEC, 2)) == {nn.BatchNorm2d}
 
 
@@ -90,3 +90,27 @@ def test_a_backbone_with_weights_keeps_its_norms(tmp_path, first, then):
     about = checkpoint_entry(other, spec)
     again = build_model(about["spec"], 2, packages=PARTS)
     assert again.state_dict().keys() == other.state_dict().keys()
+
+
+@pytest.mark.parametrize("first", [SPEC, GROUPED])
+@pytest.mark.parametrize("then", ["batch", "group"])
+def test_a_model_with_weights_keeps_its_norms(tmp_path, first, then):
+    one = build_model(first, 2).eval()
+    file = tmp_path / "first.ckpt"
+    state = {f"model.{k}": v for k, v in one.state_dict().items()}
+    torch.save({"state_dict": state, "visionkit": checkpoint_entry(one, first)}, file)
+    other = build_model(SPEC | {"model": {"norm": then, "weights": str(file)}}, 2)
+    start_from(other, file)
+    assert norms(other) == norms(one)
+    assert other.grouped == one.grouped
+    images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    assert torch.equal(other.eval()(images).logits, one(images).logits)
+
+
+def test_a_random_backbone_with_frozen_norms_is_told(caplog):
+    spec = GROUPED | {"backbone": {**CSP, "frozen_norm": True}}
+    model = build_model(spec, 2)
+    assert "backbone.frozen_norm: the backbone starts at random" in caplog.text
+    caplog.clear()
+    build_model(checkpoint_entry(model, spec)["spec"], 2)
+    assert caplog.text == ""

@@ -20,7 +20,7 @@ class Samples(lightning.Callback):
 
     Args:
         count: number of pictures.
-        confidence: what has a lower score is not shown.
+        confidence: boxes and classes of a lower score are not shown; masks are shown whole.
         width: of one picture, in pixels.
     """
 

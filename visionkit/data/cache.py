@@ -29,9 +29,9 @@ class ImageCache:
         self._sizes = np.frombuffer(mmap.mmap(-1, max(1, count) * 16), np.int32).reshape(-1, 4)
 
     @staticmethod
-    def size(count: int, height: int, width: int) -> int:
-        """Bytes that a full cache of pictures takes."""
-        return count * height * width * 3
+    def size(count: int, height: int, width: int, channels: int = 3) -> int:
+        """Bytes that a full cache of pictures takes, or of more than three bytes a pixel."""
+        return count * height * width * channels
 
     def __reduce__(self) -> tuple[type["ImageCache"], tuple[int, int, int, int]]:
         return ImageCache, self._shape

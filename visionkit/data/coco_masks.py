@@ -83,6 +83,15 @@ class CocoMasks:
         """The annotation file."""
         return self.source
 
+    def wrong_size(
+        self, i: int, size: tuple[int, int], picture: str, theirs: tuple[int, int]
+    ) -> DataError:
+        """Say that a picture isn't of the height and width that the file gives it."""
+        return DataError(
+            f"{self.source}: says {picture} has {size[1]} x {size[0]} pixels, it has "
+            f"{theirs[1]} x {theirs[0]}; mend its width and height"
+        )
+
     def only(self, keep: NDArray[np.bool_]) -> "CocoMasks":
         """The masks of those pictures for which ``keep``, [N], is true."""
         return replace(self, rows=self.rows[keep])

@@ -137,7 +137,9 @@ class DataModule(lightning.LightningDataModule):
         reason = index.untrainable()
         if reason is not None:
             raise DataError(f"{self.root}: train split: {reason}; check its annotations")
-        room = ImageCache.size(len(index), *self.canvas)
+        # an index whose dataset keeps more of a pixel than its colours says so
+        channels = getattr(index, "cached_channels", 3)
+        room = ImageCache.size(len(index), *self.canvas, channels)
         keep = self.cache == "ram" or (self.cache == "auto" and room <= CACHE_LIMIT)
         cache = ImageCache(len(index), *self.canvas) if keep and not self.multiscale else None
         dataset = index.dataset(self.canvas, self.augment, self.seed, cache)

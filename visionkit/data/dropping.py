@@ -28,9 +28,9 @@ _MASKS = {
     r"can't be read \(No such": "missing-mask",
     "the file is empty": "empty-mask",
     "truncated": "truncated-mask",
-    "is a JPEG": "lossy-mask",
-    "has the (value|colour)|is in colours": "unknown-value",
-    r"is \d+ x \d+": "wrong-size",
+    "is a JPEG|has 16 bits": "lossy-mask",
+    "has the (value|colour)|is in colours|its palette": "unknown-value",
+    r"is \d+ x \d+|says .+ has \d+ x \d+": "wrong-size",
 }
 _PART = 64
 """Pictures for each thread that are asked for at a time."""

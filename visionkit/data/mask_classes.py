@@ -1,19 +1,12 @@
-"""What the values and colours of masks stand for."""
+"""Lists of classes, with the values and colours of masks that stand for them."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from visionkit.argtypes import nearest
-from visionkit.data.layout import listed, names_in, read_text
-from visionkit.errors import ConfigError, DataError
-from visionkit.results import VOID
+from visionkit.data.layout import names_in, read_text
+from visionkit.errors import DataError
 
 Colour = tuple[int, int, int]
 
@@ -28,11 +21,11 @@ LISTS = (
 )
 """Files that may list the classes, in the order in which they are looked for."""
 
-_HEADER = re.compile(
-    "(class[ _])?names?|class(es)?|labels?|id|index|(pixel )?value|r|g|b|red|green|blue"
-)
+_NAMES = re.compile("(class[ _])?names?|class(es)?|labels?")
+_NUMBERS = re.compile("id|index|(pixel )?value|r|g|b|red|green|blue")
 _UNSAID = "(?:void|ignored?|unlabell?ed)"
-_LARGEST = 65535
+LARGEST = 65535
+"""The largest value that may stand for a class."""
 
 
 @dataclass(frozen=True)
@@ -48,97 +41,6 @@ class Entry:
     name: str
     value: int | None = None
     colour: Colour | None = None
-
-
-@dataclass(frozen=True)
-class Legend:
-    """The label of each value and each colour.
-
-    Attributes:
-        source: what says so, for messages.
-        classes: names by label.
-        values: label, or :data:`visionkit.results.VOID`, of each value.
-        colours: the same of each colour, as ``red << 16 | green << 8 | blue``.
-        others: whether any other value is void, too.
-    """
-
-    source: str
-    classes: tuple[str, ...]
-    values: Mapping[int, int]
-    colours: Mapping[int, int]
-    others: bool = False
-
-    def labels(self, pixels: NDArray[Any], name: str) -> NDArray[np.uint8]:
-        """Translate the pixels of a mask.
-
-        Args:
-            pixels: [H, W] values, or [H, W, 3] colours.
-            name: of the mask, for messages.
-
-        Returns:
-            [H, W], 0..K-1 or :data:`visionkit.results.VOID`.
-
-        Raises:
-            DataError: a value or a colour stands for nothing.
-        """
-        if pixels.ndim == 3:
-            if self.colours:
-                return self._of_colours(pixels, name)
-            if (pixels != pixels[:, :, :1]).any():
-                raise DataError(
-                    f"{name}: is in colours, but {self.source} says of none what it stands for; "
-                    "write lines like `name red green blue` there, or set data.layout.palette"
-                )
-            pixels = pixels[:, :, 0]
-        if pixels.dtype != np.uint8:
-            outside = (pixels < 0) | (pixels > _LARGEST)
-            if outside.any():
-                raise self._unknown(name, pixels[outside][:1].tolist(), "value")
-            pixels = pixels.astype(np.uint16)
-        codes = np.take(self._table, pixels)
-        unknown = codes < 0
-        if unknown.any():
-            if not self.others:
-                raise self._unknown(name, np.unique(pixels[unknown]).tolist(), "value")
-            codes[unknown] = VOID
-        return codes.astype(np.uint8)
-
-    @cached_property
-    def _table(self) -> NDArray[np.int16]:
-        """The label of each value, -1 where it has none."""
-        table = np.full(_LARGEST + 1, -1, np.int16)
-        for value, label in self.values.items():
-            table[value] = label
-        return table
-
-    @cached_property
-    def _colours(self) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-        """The colours' numbers, sorted, and their labels."""
-        numbers = sorted(self.colours)
-        labels = [self.colours[number] for number in numbers]
-        return np.array(numbers, np.int32), np.array(labels, np.uint8)
-
-    def _of_colours(self, pixels: NDArray[Any], name: str) -> NDArray[np.uint8]:
-        red, green, blue = (pixels[:, :, k].astype(np.int32) for k in range(3))
-        numbers = red << 16 | green << 8 | blue
-        known, labels = self._colours
-        at = np.searchsorted(known, numbers)
-        np.minimum(at, len(known) - 1, out=at)
-        unknown = known[at] != numbers
-        found = labels[at]
-        if unknown.any():
-            if not self.others:
-                few = np.unique(numbers[unknown])[:5].tolist()
-                colours = [f"({n >> 16} {n >> 8 & 255} {n & 255})" for n in few]
-                raise self._unknown(name, colours, "colour")
-            found[unknown] = VOID
-        return found
-
-    def _unknown(self, name: str, found: Sequence[object], what: str) -> DataError:
-        return DataError(
-            f"{name}: has the {what} {listed(found, 5)}, which stands for no class; mend the mask "
-            f"or add it to {self.source}" + (" or to data.layout.void" if what == "value" else "")
-        )
 
 
 def is_void(name: str) -> bool:
@@ -174,7 +76,7 @@ def read_entries(path: Path) -> list[Entry]:
     lines = [(n, line) for n, line in lines if line and not line.startswith("#")]
     for position, (number, line) in enumerate(lines):
         fields = _fields(line)
-        if position == 0 and len(lines) > 1 and all(_HEADER.fullmatch(f.lower()) for f in fields):
+        if position == 0 and len(lines) > 1 and _is_header(fields):
             continue
         entry = _entry(fields, spaces=not re.search("[,;\t:]", line))
         if entry is None:
@@ -190,6 +92,12 @@ def read_entries(path: Path) -> list[Entry]:
     return entries
 
 
+def _is_header(fields: Sequence[str]) -> bool:
+    """Whether fields name the columns; without one for the names, `red` is a class."""
+    others = [field for field in fields if not _NAMES.fullmatch(field.lower())]
+    return len(others) < len(fields) and all(_NUMBERS.fullmatch(f.lower()) for f in others)
+
+
 def _fields(line: str) -> list[str]:
     cvat = re.fullmatch(r"([^:]+):(\d+),(\d+),(\d+)(:.*)?", line)
     if cvat:
@@ -198,7 +106,9 @@ def _fields(line: str) -> list[str]:
     if numbered:
         return list(numbered.groups())
     if re.search("[,;\t]", line):
-        return [field.strip().strip('"') for field in re.split("[,;\t]", line) if field.strip()]
+        fields = [field.strip().strip('"') for field in re.split("[,;\t]", line)]
+        each = [f.split() if re.fullmatch(r"[\d ]+", f) else [f] for f in fields if f]
+        return [field for parts in each for field in parts]
     return line.split()
 
 
@@ -221,59 +131,6 @@ def _entry(fields: Sequence[str], spaces: bool) -> Entry | None:
     numbers = [int(field) for field in (*fields[:before], *fields[len(fields) - after :])]
     name = " ".join(fields[before : len(fields) - after])
     value = numbers.pop(0) if len(numbers) in (1, 4) else None
-    if not name or max([0, *numbers]) > 255 or (value or 0) > _LARGEST:
+    if not name or max([0, *numbers]) > 255 or (value or 0) > LARGEST:
         return None
     return Entry(name, value, (numbers[0], numbers[1], numbers[2]) if numbers else None)
-
-
-def make_legend(
-    entries: Sequence[Entry],
-    source: str,
-    void: Sequence[int | str] = (),
-    others: bool = False,
-) -> Legend:
-    """Number the classes in their order. Entries of one name are one class.
-
-    The value 255 is void unless an entry has it.
-
-    Args:
-        entries: those that are called void are no classes.
-        source: what lists them, for messages.
-        void: values and names that are void, besides.
-        others: whether all other values are.
-
-    Raises:
-        ConfigError: ``void`` has a name that no entry has.
-        DataError: two classes have one value or one colour, there is no class or too many.
-    """
-    names = {entry.name for entry in entries}
-    for name in void:
-        if isinstance(name, str) and name not in names:
-            raise ConfigError(
-                f"data.layout.void: {source} has no class {name!r}{nearest(name, names)}"
-            )
-    classes: dict[str, int] = {}
-    values: dict[int, int] = {}
-    colours: dict[int, int] = {}
-    for number, entry in enumerate(entries):
-        value = number if entry.value is None else entry.value
-        unsaid = is_void(entry.name) or entry.name in void or value in void
-        label = VOID if unsaid else classes.setdefault(entry.name, len(classes))
-        if values.setdefault(value, label) != label:
-            raise DataError(f"{source}: gives the value {value} to two classes; change one")
-        if entry.colour is None:
-            continue
-        red, green, blue = entry.colour
-        if colours.setdefault(red << 16 | green << 8 | blue, label) != label:
-            raise DataError(
-                f"{source}: gives the colour {red} {green} {blue} to two classes; change one"
-            )
-    if not classes:
-        raise DataError(f"{source}: all its classes are void; list one that isn't")
-    if len(classes) > VOID:
-        raise DataError(
-            f"{source}: has {len(classes)} classes; a mask has at most {VOID}; join some"
-        )
-    values.setdefault(VOID, VOID)
-    values.update({value: VOID for value in void if isinstance(value, int)})
-    return Legend(source, tuple(classes), values, colours, others)

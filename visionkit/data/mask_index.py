@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _PART = 64
 """Masks for each thread that are asked for at a time."""
 
+UNLABELLED = "no pixel of its masks has a class to learn"
+"""Why nothing can be learned from a split whose masks are void."""
+
 
 class Masks(Protocol):
     """Where the truth of N pictures comes from: files of masks, or outlines to be filled."""
@@ -41,6 +44,12 @@ class Masks(Protocol):
 
     def name(self, i: int) -> str:
         """What messages call the mask of picture ``i``: its file, or that of its annotations."""
+        ...
+
+    def wrong_size(
+        self, i: int, size: tuple[int, int], picture: str, theirs: tuple[int, int]
+    ) -> DataError:
+        """Say that mask ``i`` isn't of its picture's size (height and width of both)."""
         ...
 
     def only(self, keep: NDArray[np.bool_]) -> "Masks":
@@ -67,6 +76,9 @@ class MaskIndex:
     classes: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     remap: NDArray[np.uint8] | None = None
+
+    cached_channels: ClassVar[int] = 4
+    """Bytes of each pixel that a dataset with a cache keeps: colours and label."""
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -116,8 +128,12 @@ class MaskIndex:
         labels = self.mask(i)
         image = read_image(self.path(i), _size(labels))
         if image.shape[:2] != labels.shape:
-            raise wrong_size(self.mask_name(i), _size(labels), self.path(i), _size(image))
+            raise self.wrong_size(i, _size(labels), _size(image))
         return image, labels
+
+    def wrong_size(self, i: int, size: tuple[int, int], theirs: tuple[int, int]) -> DataError:
+        """Say that mask ``i`` isn't of its picture's size (height and width of both)."""
+        return self.truth.wrong_size(i, size, self.path(i), theirs)
 
     def pixels(self) -> NDArray[np.int64]:
         """How many pixels of each class each picture has, [N, K].
@@ -163,7 +179,7 @@ class MaskIndex:
         """See :class:`visionkit.data.index.Index`. Masks are read until one has a label."""
         with naming_way_out():
             learned = any((self.mask(i) < len(self.classes)).any() for i in range(len(self)))
-        return None if learned else "no pixel of its masks has a class to learn"
+        return None if learned else UNLABELLED
 
     def only(self, keep: NDArray[np.bool_]) -> "MaskIndex":
         """See :class:`visionkit.data.index.Index`."""
@@ -204,10 +220,10 @@ class MaskIndex:
 def wrong_size(
     mask: str, size: tuple[int, int], picture: str, theirs: tuple[int, int]
 ) -> DataError:
-    """Say that a mask isn't of its picture's size (height and width of both)."""
+    """Say that the file of a mask isn't of its picture's size (height and width of both)."""
     return DataError(
-        f"{mask}: is {size[0]} x {size[1]} pixels, its picture {picture} is "
-        f"{theirs[0]} x {theirs[1]}; make the mask anew or take both out of the set"
+        f"{mask}: is {size[1]} x {size[0]} pixels, its picture {picture} is "
+        f"{theirs[1]} x {theirs[0]}; make the mask anew or take both out of the set"
     )
 
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -218,13 +218,36 @@ def _parts(path: str) -> tuple[str, str]:
     return stem, suffix.lower()
 
 
+def _mask_of(
+    stem: str, called: Mapping[str, Sequence[str]], masks: Path, others: Container[str]
+) -> str | None:
+    """The mask of a picture: of its own spelling first, and rather none that is a JPEG.
+
+    Args:
+        stem: the picture's path without suffix.
+        called: masks by their paths without suffix, in lower case.
+        masks: the folder that these are relative to.
+        others: such paths of all pictures; a mask in another's spelling is the other's.
+    """
+    for ending in _ENDINGS:
+        choice = []
+        for path in called.get(stem.lower() + ending, ()):
+            name, suffix = _parts(os.path.relpath(path, masks))
+            own = name[: len(stem)]
+            if own == stem or own not in others:
+                choice.append((own != stem, suffix in (".jpg", ".jpeg"), path))
+        if choice:
+            return min(choice)[2]
+    return None
+
+
 def _from_folders(pictures: Path, masks: Path) -> Pairs:
     """Match pictures and masks by their paths without suffix, the masks' perhaps with an ending."""
-    of_mask: dict[str, str] = {}
+    called: dict[str, list[str]] = {}
     for path in files_below(masks):
         stem, suffix = _parts(os.path.relpath(path, masks))
         if suffix in MASK_SUFFIXES and (pictures != masks or _is_mask(stem)):
-            of_mask.setdefault(stem.lower(), path)
+            called.setdefault(stem.lower(), []).append(path)
     apart = pictures != masks
     stems = {}
     for path in files_below(pictures):
@@ -232,12 +255,13 @@ def _from_folders(pictures: Path, masks: Path) -> Pairs:
         if suffix in IMAGE_SUFFIXES and (apart or not _is_mask(stem)):
             stems[path] = stem
     found: dict[str, str] = {}
+    others = set(stems.values())
     for path, stem in stems.items():
-        mask = next((of_mask[n] for e in _ENDINGS if (n := stem.lower() + e) in of_mask), None)
+        mask = _mask_of(stem, called, masks, others)
         if mask is not None:
             found[path] = mask
     if not found:
-        few = listed([os.path.basename(path) for path in list(of_mask.values())[:2]])
+        few = listed([os.path.basename(paths[0]) for paths in list(called.values())[:2]])
         raise DataError(
             f"{pictures}: none of its {len(stems)} pictures has a mask of its name in {masks} "
             f"(which has {few}); name masks as their pictures"
@@ -250,11 +274,12 @@ def _from_folders(pictures: Path, masks: Path) -> Pairs:
                 f"has no mask in {masks}",
                 "add one of its name or remove the picture",
             )
-    for mask in sorted(set(of_mask.values()) - set(found.values())):
-        lose(
-            "mask-without-picture",
-            mask,
-            f"there is no picture of its name in {pictures}",
-            "add it or remove the mask",
-        )
+    used = set(found.values())
+    for mask in sorted({path for paths in called.values() for path in paths} - used):
+        alike = called[_parts(os.path.relpath(mask, masks))[0].lower()]
+        cause, mend = f"there is no picture of its name in {pictures}", "add it or remove the mask"
+        other = next((path for path in alike if path in used), None)
+        if other is not None:
+            cause, mend = f"is called as {other} is", "keep one of them"
+        lose("mask-without-picture", mask, cause, mend)
     return Pairs(pictures, pictures.parent, list(found), list(found.values()))

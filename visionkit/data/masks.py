@@ -24,17 +24,10 @@ from visionkit.data.class_listing import Listing, hold_out, parts
 from visionkit.data.defects import aside
 from visionkit.data.index import StringTable
 from visionkit.data.layout import SPLITS, check_root, listed, lose_split
-from visionkit.data.mask_classes import (
-    LISTS,
-    Colour,
-    Entry,
-    Legend,
-    find_list,
-    make_legend,
-    read_entries,
-)
+from visionkit.data.mask_classes import LARGEST, LISTS, Colour, Entry, find_list, read_entries
 from visionkit.data.mask_files import MaskFiles, values_in
 from visionkit.data.mask_index import MaskIndex
+from visionkit.data.mask_legend import Legend, make_legend
 from visionkit.data.mask_pairs import Found, Pairs, in_folders, in_lists
 from visionkit.data.mask_sets import (
     VOC_ENTRIES,
@@ -104,7 +97,7 @@ def read_masks(
         held, source = {"val": validation}, "train"
     if source not in found.splits or (held and split not in ("train", *held)):
         return None
-    with aside(unless=source in ("", split)):
+    with aside(unless=source == split or (source, split) == ("", "train")):
         pairs = found.splits[source]()
     legend, told = _legend(found, classes, void or (), palette)
     if not pairs.pictures:
@@ -161,7 +154,7 @@ def _legend(
     elif palette is not None:
         entries = [Entry(str(k)) for k in range(len(palette))]
     else:
-        entries, told = _from_values(found, source)
+        entries, told = _from_values(found, source, void)
     if palette is not None and not isinstance(palette, str):
         wrong = next((c for c in palette if not all(0 <= v <= 255 for v in c)), None)
         if wrong is not None:
@@ -183,12 +176,22 @@ def _legend(
     return legend, told
 
 
-def _from_values(found: Found, source: str) -> tuple[list[Entry], tuple[str, ...]]:
+def _from_values(
+    found: Found, source: str, void: Sequence[int | str]
+) -> tuple[list[Entry], tuple[str, ...]]:
     """A class for each value in the training masks."""
     split = next(s for s in ("train", "", *found.splits) if s in found.splits)
     with aside():
         pairs = found.splits[split]()
     values = values_in(pairs.masks)
+    beyond = [value for value in values if not 0 <= value <= LARGEST]
+    strange = [value for value in beyond if value not in void]
+    if strange:
+        raise DataError(
+            f"{pairs.source}: its masks have the value {listed(strange)}, which can be no class "
+            f"(0 to {LARGEST}); mend the masks or add it to data.layout.void"
+        )
+    values = [value for value in values if value not in beyond]
     # of a single class nothing is learned: in 0 and 255, the latter is the object
     if len(values) > 2 or VOID not in values:
         values = [value for value in values if value != VOID]

@@ -9,7 +9,7 @@ from visionkit.data.class_index import ClassIndex
 from visionkit.data.defects import Defect, Effect
 from visionkit.data.index import DetectionIndex, Index
 from visionkit.data.layout import listed
-from visionkit.data.mask_index import MaskIndex
+from visionkit.data.mask_index import UNLABELLED, MaskIndex
 from visionkit.doctor.masks import mask_pixels
 from visionkit.doctor.pictures import Look
 
@@ -143,7 +143,7 @@ def _splits(root: Path, splits: Mapping[str, Index], looks: Looks) -> Iterator[D
     for split, index in splits.items():
         if isinstance(index, MaskIndex):  # which would read masks again, and stop at a bad one
             labelled = any(amounts(index, looks.get(split, ())).values())
-            reason = None if labelled else "no pixel of its masks has a class to learn"
+            reason = None if labelled else UNLABELLED
         else:
             reason = index.untrainable()
         if reason is not None:

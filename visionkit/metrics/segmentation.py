@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from visionkit.argtypes import Amount
 from visionkit.data.defects import naming_way_out
-from visionkit.data.mask_index import MaskIndex, wrong_size
+from visionkit.data.mask_index import MaskIndex
 from visionkit.geometry import resize_labels
 from visionkit.metrics.base import PartsEvaluator
 from visionkit.metrics.boundary import boundary_counts, boundary_means, boundary_scores
@@ -104,12 +104,7 @@ class SegmentationEvaluator(PartsEvaluator):
             truth = self.index.mask(place)
             if truth.shape != said.shape:
                 (height, width), (own_height, own_width) = truth.shape, said.shape
-                raise wrong_size(
-                    self.index.mask_name(place),
-                    (height, width),
-                    self.index.path(place),
-                    (own_height, own_width),
-                )
+                raise self.index.wrong_size(place, (height, width), (own_height, own_width))
         return truth
 
     def _poor(self, miou: float, place: int, said: NDArray[np.uint8]) -> tuple[Poor, ...]:

@@ -1,5 +1,6 @@
 """Pixels in, results out: normalise, backbone, neck, head."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from visionkit.heads.base import Head
 from visionkit.models.views import observe
 from visionkit.necks.base import Neck
 from visionkit.results import Result
+
+log = logging.getLogger(__name__)
 
 
 class Normalise(nn.Module):
@@ -102,7 +105,13 @@ def build_model(
     neck: Neck = part("neck", Neck, in_features=backbone.features)
     head: Head = part("head", Head, in_features=neck.features, num_classes=num_classes)
     model = Model(backbone, neck, head)
-    for name in (grouped := _grouped(spec)):
+    grouped = _grouped(spec)
+    if "backbone" in grouped and "grouped" not in spec and spec["backbone"].get("frozen_norm"):
+        log.warning(
+            "backbone.frozen_norm: the backbone starts at random, and so its norms stay; give "
+            "backbone.weights, or set it false"
+        )
+    for name in grouped:
         group_norms(getattr(model, name))
     model.grouped = grouped if not backbone.grouped else ("backbone", *grouped)
     _freeze_idle(model)
@@ -111,10 +120,11 @@ def build_model(
 
 
 def _grouped(spec: Mapping[str, Any]) -> tuple[str, ...]:
-    """The parts whose batch norms become group norms: not a backbone whose weights know theirs."""
+    """The parts whose batch norms become group norms: none that will have weights of their own."""
     if "grouped" in spec:
         return tuple(spec["grouped"])
-    if spec.get("model", {}).get("norm") != "group":
+    whole = spec.get("model", {})
+    if whole.get("norm") != "group" or whole.get("weights", "none") != "none":
         return ()
     fresh = spec["backbone"].get("weights", "none") == "none"
     return ("backbone", "neck", "head") if fresh else ("neck", "head")

@@ -11,9 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from visionkit.errors import ConfigError
 from visionkit.heads.base import PredictOptions
 from visionkit.ops.nested import map_tensors
 from visionkit.ops.windows import window_places
+from visionkit.targets import first_line
 
 if TYPE_CHECKING:
     from visionkit.models.model import Model
@@ -44,6 +46,33 @@ def observe(model: "Model", images: Tensor, options: PredictOptions) -> Any:
     places = window_places(canvas, window, options.overlap)
     raws = _window_by_window(model, images, options, window, places)
     return model.head.assemble(raws, places, canvas)
+
+
+def check_views(model: "Model", canvas: tuple[int, int]) -> None:
+    """Find out before training whether the network takes the sizes that its options ask for.
+
+    Raises:
+        ConfigError: it doesn't take one of them.
+    """
+    options = model.head.options
+    if options.window is None and tuple(options.scales) == (1.0,):
+        return
+    whole = [min(side, most) for side, most in zip(canvas, options.window or canvas, strict=True)]
+    training = model.training
+    model.eval()
+    try:
+        for scale in options.scales:
+            height, width = (max(1, round(side * scale)) for side in whole)
+            try:
+                with torch.no_grad():
+                    model(torch.zeros(1, 3, height, width))
+            except (ConfigError, RuntimeError, ValueError, AssertionError) as error:
+                raise ConfigError(
+                    f"predict: the network can't look at {height} x {width} pixels "
+                    f"({first_line(error)}); choose other predict.scales or another predict.window"
+                ) from error
+    finally:
+        model.train(training)
 
 
 def _window_by_window(

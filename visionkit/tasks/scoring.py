@@ -3,9 +3,7 @@
 import contextlib
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -15,6 +13,7 @@ from visionkit.heads.base import Head
 from visionkit.metrics.base import Evaluator
 from visionkit.models.model import Model
 from visionkit.ops.distributed import from_first_rank, gather_objects
+from visionkit.ops.nested import map_tensors
 from visionkit.results import Result
 
 
@@ -145,21 +144,8 @@ def calibrate(model: Model, batches: Iterable[Batch], device: torch.device) -> N
     with exactly(model, device):
         for batch in batches:
             raw = model.observe(batch.images.to(device, non_blocking=True))
-            seen.append((to_cpu(raw), batch.without_pixels()))
+            seen.append((map_tensors(raw, torch.Tensor.cpu), batch.without_pixels()))
     seen = [pair for part in gather_objects(seen) for pair in part]
     model.to("cpu")
     model.head.calibrate([raw for raw, _ in seen], [batch for _, batch in seen])
     model.to(device)
-
-
-def to_cpu(raw: Any) -> Any:
-    """Copy the tensors in dataclasses, mappings and sequences to the CPU."""
-    if isinstance(raw, torch.Tensor):
-        return raw.cpu()
-    if is_dataclass(raw) and not isinstance(raw, type):
-        return replace(raw, **{f.name: to_cpu(getattr(raw, f.name)) for f in fields(raw)})
-    if isinstance(raw, Mapping):
-        return {k: to_cpu(v) for k, v in raw.items()}
-    if isinstance(raw, tuple) and hasattr(raw, "_fields"):
-        return type(raw)(*map(to_cpu, raw))
-    return type(raw)(map(to_cpu, raw)) if isinstance(raw, list | tuple) else raw

@@ -107,8 +107,11 @@ class SupervisedTask(Task):
         """Score the whole split, once over all ranks."""
         metrics = self.scorer.metrics()
         monitor = self.scorer.monitor[0]
-        logged = {k: v for k, v in metrics.items() if k != "images"} | self.scorer.losses
-        self.log_dict({f"val/{k}": v for k, v in logged.items()}, batch_size=1)
+        figures = {k: v for k, v in metrics.items() if k != "images"}
+        # a loss and a figure may share a name, as Dice's do
+        parts = {f"{k}_loss" if k in figures else k: v for k, v in self.scorer.losses.items()}
+        logged = {f"val/{k}": v for k, v in (figures | parts).items()}
+        self.log_dict(logged, batch_size=1)
         self.last_results = None  # it would keep the batch in memory
         self.log(monitor, metrics[monitor], prog_bar=True, logger=False, batch_size=1)
 

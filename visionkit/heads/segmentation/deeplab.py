@@ -7,13 +7,12 @@ from torch import Tensor, nn
 
 from visionkit.argtypes import Positive
 from visionkit.backbones.base import FeatureSpec
-from visionkit.errors import ConfigError
 from visionkit.heads.segmentation.base import DropOut, SegmentationHead
 from visionkit.heads.segmentation.layers import (
     class_scores,
     conv_norm,
     enlarge,
-    map_near,
+    low_and_high,
     separable,
 )
 from visionkit.losses.segmentation import SegmentationLoss
@@ -103,30 +102,3 @@ class DeepLabHead(SegmentationHead):
             x = self.refine(torch.cat([enlarge(x, finer.shape), self.low(finer)], 1))
         scores: Tensor = self.classes(self.dropout(x))
         return scores
-
-
-def low_and_high(
-    features: Sequence[FeatureSpec], low: Positive | None, high: Positive | None, usual: int
-) -> tuple[FeatureSpec | None, FeatureSpec]:
-    """Return a fine and a coarse map by their strides.
-
-    Args:
-        features: the maps to choose from.
-        low: stride of the fine one; None for the nearest to ``usual``, and for none if all maps are
-            as coarse as the coarse one.
-        high: stride of the coarse one; None for the coarsest.
-        usual: stride.
-
-    Raises:
-        ConfigError: a map asked for isn't there, or the fine one isn't the finer.
-    """
-    coarse = map_near(features, high, max(f.stride for f in features))
-    assert coarse is not None
-    finer = [f for f in features if f.stride < coarse.stride]
-    fine = map_near(finer if low is None else features, low, usual)
-    if fine and fine.stride >= coarse.stride:
-        raise ConfigError(
-            f"head.low_stride: {fine.stride} isn't finer than the other map's {coarse.stride}; "
-            "give a smaller one"
-        )
-    return fine, coarse

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from visionkit.argtypes import Positive
 from visionkit.backbones.base import FeatureSpec, pick
+from visionkit.errors import ConfigError
 
 BINS = (1, 2, 3, 6)
 """Parts a side that Zhao et al. (2017) pool over."""
@@ -135,3 +136,30 @@ def map_near(
     if given is not None:
         return pick(features, [given], "head")[0]
     return min(features, key=lambda f: abs(math.log2(f.stride / usual)), default=None)
+
+
+def low_and_high(
+    features: Sequence[FeatureSpec], low: Positive | None, high: Positive | None, usual: int
+) -> tuple[FeatureSpec | None, FeatureSpec]:
+    """Return a fine and a coarse map by their strides.
+
+    Args:
+        features: the maps to choose from.
+        low: stride of the fine one; None for the nearest to ``usual``, and for none if all maps are
+            as coarse as the coarse one.
+        high: stride of the coarse one; None for the coarsest.
+        usual: stride.
+
+    Raises:
+        ConfigError: a map asked for isn't there, or the fine one isn't the finer.
+    """
+    coarse = map_near(features, high, max(f.stride for f in features))
+    assert coarse is not None
+    finer = [f for f in features if f.stride < coarse.stride]
+    fine = map_near(finer if low is None else features, low, usual)
+    if fine and fine.stride >= coarse.stride:
+        raise ConfigError(
+            f"head.low_stride: {fine.stride} isn't finer than the other map's {coarse.stride}; "
+            "give a smaller one"
+        )
+    return fine, coarse

@@ -7,8 +7,12 @@ from torch import Tensor, nn
 from visionkit.argtypes import Positive
 from visionkit.backbones.base import FeatureSpec
 from visionkit.heads.segmentation.base import DropOut, SegmentationHead
-from visionkit.heads.segmentation.deeplab import low_and_high
-from visionkit.heads.segmentation.layers import class_scores, conv_norm, enlarge
+from visionkit.heads.segmentation.layers import (
+    class_scores,
+    conv_norm,
+    enlarge,
+    low_and_high,
+)
 from visionkit.losses.segmentation import SegmentationLoss
 
 
