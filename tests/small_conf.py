@@ -68,7 +68,7 @@ seed: 0
 run_dir: outputs/${task.name}/${now:%Y-%m-%d_%H-%M-%S-%f}
 resume: null
 allow: [miniparts]
-model: {name: null, weights: none, compile: false, channels_last: false}
+model: {name: null, weights: none, norm: batch, compile: false, channels_last: false}
 ema: {decay: 0.9, ramp: 10}
 predict: {confidence: 0.25, iou: 0.6, max_detections: 300, flip: false,
           scales: [1.0], window: null, overlap: 0.5}
