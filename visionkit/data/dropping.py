@@ -2,8 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from visionkit.data.class_lists import same_classes
-from visionkit.data.cores import cores
+from visionkit.data.cores import in_threads
 from visionkit.data.defects import Defect, collecting, lose_by
 from visionkit.data.index import Index, Layout
 from visionkit.errors import DataError
@@ -32,8 +31,6 @@ _MASKS = {
     "has the (value|colour)|is in colours|its palette": "unknown-value",
     r"is \d+ x \d+|says .+ has \d+ x \d+": "wrong-size",
 }
-_PART = 64
-"""Pictures for each thread that are asked for at a time."""
 
 
 class Dropping:
@@ -169,15 +166,9 @@ def _problems(index: Index) -> list[tuple[int, str]]:
             return str(error)
         return None
 
-    def each() -> Iterator[str | None]:
-        step = _PART * cores()
-        with ThreadPoolExecutor(cores()) as pool:
-            for start in range(0, len(index), step):
-                yield from pool.map(problem, range(start, min(start + step, len(index))))
-
     console = Console(stderr=True)
     told = track(
-        each(),
+        in_threads(problem, range(len(index))),
         "checking pictures",
         len(index),
         console=console,

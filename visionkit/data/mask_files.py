@@ -1,7 +1,6 @@
 """Masks that are files of their own."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -11,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from visionkit.data.cores import cores
+from visionkit.data.cores import in_threads
 from visionkit.data.index import StringTable
 from visionkit.data.mask_index import wrong_size
 from visionkit.data.mask_legend import Legend
 from visionkit.errors import DataError
 
 _MEND = "replace the file or take it out of the data set"
-_PART = 64
 _VALUES = frozenset({"1", "L", "P", "I", "I;16", "I;16B"})
 _FIRST = frozenset({"LA", "PA"})
 _COLOURS = frozenset({"RGB", "RGBA", "RGBX"})
@@ -130,14 +128,7 @@ def values_in(paths: Sequence[str]) -> list[int]:
     found: set[int] = set()
     coloured = []
     valued = 0
-    step = _PART * cores()
-
-    def each() -> Iterator[set[int] | None]:
-        with ThreadPoolExecutor(cores()) as pool:
-            for start in range(0, len(paths), step):
-                yield from pool.map(_values, paths[start : start + step])
-
-    for path, values in zip(paths, each(), strict=True):
+    for path, values in zip(paths, in_threads(_values, paths), strict=True):
         if values is None:
             coloured.append(path)
         else:

@@ -1,7 +1,5 @@
 """A whole split of pictures with a class for each pixel."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -10,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from visionkit.data.cores import cores
+from visionkit.data.cores import in_threads
 from visionkit.data.defects import naming_way_out
 from visionkit.data.index import StringTable
 from visionkit.data.layout import exif_orientation
@@ -23,9 +21,6 @@ if TYPE_CHECKING:
 
     from visionkit.data.augment import Augment
     from visionkit.data.cache import ImageCache
-
-_PART = 64
-"""Masks for each thread that are asked for at a time."""
 
 UNLABELLED = "no pixel of its masks has a class to learn"
 """Why nothing can be learned from a split whose masks are void."""
@@ -152,14 +147,8 @@ class MaskIndex:
         def of(i: int) -> NDArray[np.int64]:
             return np.bincount(self.mask(i).ravel(), minlength=VOID + 1)[:count].astype(np.int64)
 
-        def each() -> Iterator[NDArray[np.int64]]:
-            step = _PART * cores()
-            with ThreadPoolExecutor(cores()) as pool:
-                for start in range(0, len(self), step):
-                    yield from pool.map(of, range(start, min(start + step, len(self))))
-
         with naming_way_out():
-            rows = list(each())
+            rows = list(in_threads(of, range(len(self))))
         return np.stack(rows) if rows else np.zeros((0, count), np.int64)
 
     def counts(self) -> NDArray[np.int64]:
