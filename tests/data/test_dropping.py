@@ -193,7 +193,8 @@ def test_the_first_rank_decodes_for_all(tmp_path, monkeypatch):
     root = make_coco(tmp_path)
     (root / "train" / "5.png").write_bytes(JPEG[:2000])
     index = read_coco(root, "train")
-    monkeypatch.setattr("visionkit.data.cores._PART", 1)  # pictures of several parts keep their places
+    # pictures of several parts keep their places
+    monkeypatch.setattr("visionkit.data.cores._PART", 1)
     with collecting() as alone:
         assert readable(index).image_ids.tolist() == [10, 11, 12, 13, 14, 16, 17]
     told = []
