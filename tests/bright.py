@@ -4,7 +4,7 @@ import io
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -17,7 +17,7 @@ from torch import nn
 from visionkit.batch import Batch
 from visionkit.heads.base import PredictOptions
 from visionkit.predict import run
-from visionkit.results import VOID, Detections, SemanticMask
+from visionkit.results import VOID, Detections, Generated, SemanticMask
 
 BOX = (40, 20, 80, 60)
 
@@ -25,16 +25,21 @@ BOX = (40, 20, 80, 60)
 class FindsBright(nn.Module):
     """One box around all pixels above 250; the score is the share of the canvas it takes."""
 
+    samples = False
+
     def __init__(self) -> None:
         super().__init__()
-        self.head = SimpleNamespace(options=PredictOptions(), check_options=lambda options: None)
+        self.options = PredictOptions()
         self.seen: list[PredictOptions] = []
         self.sizes: list[int] = []
+
+    def check_options(self, options: PredictOptions) -> None:
+        pass
 
     def predict(self, batch: Batch) -> list[Detections]:
         assert not self.training
         assert batch.images.dtype == torch.uint8
-        self.seen.append(self.head.options)
+        self.seen.append(self.options)
         self.sizes.append(len(batch))
         results = []
         for image, meta in zip(batch.images.numpy(), batch.meta, strict=True):
@@ -45,7 +50,17 @@ class FindsBright(nn.Module):
                 boxes = meta.letterbox.to_image(np.array(box, np.float64))
                 scores = np.array([len(rows) / image[0].size], np.float32)
             found = Detections(boxes, scores, np.zeros(len(scores), np.int64))
-            results.append(found.above(self.head.options.confidence))
+            results.append(found.above(self.options.confidence))
+        return results
+
+
+class Inverts(FindsBright):
+    """Makes of each picture its negative."""
+
+    def predict(self, batch: Batch) -> list[Any]:
+        results = []
+        for image, meta in zip(batch.images.permute(0, 2, 3, 1).numpy(), batch.meta, strict=True):
+            results.append(Generated(255 - meta.letterbox.picture_to_image(image)))
         return results
 
 
@@ -53,7 +68,7 @@ class Shades(FindsBright):
     """Dark pixels are of class 0, others of class 1, those between have none."""
 
     def predict(self, batch: Batch) -> list[Any]:
-        self.seen.append(self.head.options)
+        self.seen.append(self.options)
         self.sizes.append(len(batch))
         results = []
         for image, meta in zip(batch.images.numpy(), batch.meta, strict=True):
@@ -101,6 +116,9 @@ def config(source: Path | str, run_dir: Path) -> dict[str, Any]:
     return {
         "checkpoint": "any.ckpt",
         "source": str(source),
+        "n": None,
+        "seed": None,
+        "label": None,
         "run_dir": str(run_dir),
         "predict": options,
         "batch_size": 2,

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from visionkit.data.index import DetectionIndex, StringTable
+from visionkit.data.index import DetectionIndex
+from visionkit.data.strings import StringTable
 from visionkit.metrics.coco import CocoEvaluator
 from visionkit.metrics.coco_curves import Rules, Seen
 from visionkit.results import Detections

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visionkit.data.index import StringTable
 from visionkit.data.mask_index import MaskIndex, wrong_size
+from visionkit.data.strings import StringTable
 from visionkit.errors import DataError
 from visionkit.results import VOID, SemanticMask
 

@@ -1,5 +1,6 @@
 """Runs that are interrupted, and what they leave."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -12,13 +13,21 @@ from visionkit import checkpoint, train
 
 
 class StopAt(lightning.Callback):
-    """Presses Ctrl-C after, before or within so many batches, or in an epoch's validation."""
+    """Presses Ctrl-C after, before or within so many batches, or in an epoch's validation.
+
+    ``signal`` is within a batch, too, but a signal, as a keyboard sends it.
+    """
 
     def __init__(
-        self, batches: int = -1, validation: int = -1, before: int = -1, within: int = -1
+        self,
+        batches: int = -1,
+        validation: int = -1,
+        before: int = -1,
+        within: int = -1,
+        signal: int = -1,
     ) -> None:
         self.batches, self.validation = batches, validation
-        self.before, self.within = before, within
+        self.before, self.within, self.signal = before, within, signal
 
     def on_train_batch_start(self, trainer, *args):
         if trainer.global_step == self.before:
@@ -27,6 +36,9 @@ class StopAt(lightning.Callback):
     def on_before_backward(self, trainer, *args):
         if trainer.global_step == self.within:
             raise KeyboardInterrupt
+        if trainer.global_step == self.signal:
+            os.kill(os.getpid(), signal.SIGINT)
+            self.signal = -1
 
     def on_train_batch_end(self, trainer, *args):
         if trainer.global_step == self.batches:

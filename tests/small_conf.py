@@ -71,7 +71,7 @@ allow: [miniparts]
 model: {name: null, weights: none, norm: batch, compile: false, channels_last: false}
 ema: {decay: 0.9, ramp: 10}
 predict: {confidence: 0.25, iou: 0.6, max_detections: 300, flip: false,
-          scales: [1.0], window: null, overlap: 0.5}
+          scales: [1.0], window: null, overlap: 0.5, truncation: 1.0, reverse: false}
 neck: {_target_: miniparts.Neck, width: 1}
 head: {_target_: miniparts.Fitted}
 evaluator: {_target_: miniparts.Metric, _partial_: true}
@@ -94,15 +94,18 @@ run_dir: outputs/evaluate
 allow: [miniparts]
 data: null
 predict: {iou: null, max_detections: null, flip: null,
-          scales: null, window: null, overlap: null}
+          scales: null, window: null, overlap: null, truncation: null, reverse: null}
 """,
     "predict.yaml": """
 checkpoint: ???
-source: ???
+source: null
+n: null
+seed: null
+label: null
 run_dir: outputs/predict
 batch_size: 8
 predict: {confidence: null, iou: null, max_detections: null, flip: null,
-          scales: null, window: null, overlap: null}
+          scales: null, window: null, overlap: null, truncation: null, reverse: null}
 """,
     "backbone/small.yaml": "# A small trunk.\n_target_: miniparts.Part\nsize: 1\nname: small\n",
     "backbone/large.yaml": "_target_: miniparts.Part\nsize: 9\nname: large\n",

@@ -204,8 +204,14 @@ def test_evaluate_and_predict_have_schemas_of_their_own(problems_of, tmp_path):
     assert problems_of("checkpoint=best.ckpt", "source=a", "batch_size=0", name="predict") == [
         "batch_size: must be at least 1, got 0"
     ]
+    assert problems_of("checkpoint=best.ckpt", "n=0", "seed=-1", name="predict") == [
+        "n: expected an integer (at least 1) or null, got 0",
+        "seed: expected an integer (at least 0) or null, got -1",
+    ]
+    assert problems_of(name="predict") == [
+        "checkpoint: missing; give it a value with checkpoint=..."
+    ]
     assert problems_of("checkpoint=no.ckpt", name="predict") == [
-        "source: missing; give it a value with source=...",
         "checkpoint: there is no file 'no.ckpt'; check the path",
     ]
 

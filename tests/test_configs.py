@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from visionkit.build import build, plain
 from visionkit.compose import compose, config_dir, groups
 from visionkit.config import check
+from visionkit.models.build import build_network
 from visionkit.models.model import build_model
 
 FOUND = groups([config_dir()])
@@ -25,7 +26,7 @@ TASKS = {
         "data": ["folder", "mnist", "fashion_mnist", "cifar10", "cifar100", "shape_classes"],
         "augment": ["classification", "small_images"],
         "experiment": ["small_images", "transfer", "imagenet"],
-        "backbone": FOUND["backbone"],  # any will do there
+        "backbone": [name for name in FOUND["backbone"] if "critic" not in name],
     },
     "segmentation": {
         "head": ["fcn", "unet", "fpn", "deeplabv3plus", "pspnet", "lraspp", "upernet"],
@@ -34,6 +35,20 @@ TASKS = {
         "augment": ["segmentation"],
         "experiment": ["finetune_masks"],
     },
+    "generation": {
+        "head": [name for name in FOUND["head"] if "discriminator" in name],
+        "model": [
+            *("dcgan", "wgan_gp", "sngan", "projected_gan", "stylegan2", "pix2pix", "cyclegan"),
+        ],
+        "neck": ["random_projection"],
+        "backbone": [name for name in FOUND["backbone"] if "critic" in name or "gan" in name],
+        "generator": FOUND["generator"],
+        "data": ["images", "pairs", "unpaired", "shape_images"],
+        "augment": ["flip", "pairs"],
+        "optimizer": ["adam"],
+        "callbacks": ["generation"],
+        "evaluator": FOUND["evaluator"],
+    },
 }
 
 
@@ -41,6 +56,7 @@ TASKS = {
 WITH = {
     ("head", "faster_rcnn"): ["neck=fpn", "neck.strides=[4,8,16,32,64]"],
     ("experiment", "finetune_rcnn"): ["model=faster_rcnn"],
+    **{("generator", name): ["model=pix2pix"] for name in ("unet", "resnet_translator")},
 }
 
 
@@ -66,9 +82,9 @@ def test_a_file_composes_passes_the_check_and_builds(group, option, squares, tmp
         build(spec[name], name, **extra)
     if not needs_gpu:
         build(spec["trainer"], "trainer", logger=False, default_root_dir=str(tmp_path))
-    if group in ("model", "backbone", "neck", "head", "task"):
+    if group in ("model", "backbone", "neck", "head", "generator", "task"):
         with torch.device("cpu"):
-            build_model(spec, 2)
+            build_network(spec, 2, (64, 64))
 
 
 @pytest.mark.parametrize("name", ["evaluate", "predict"])

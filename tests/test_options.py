@@ -1,4 +1,4 @@
-"""From settings to what a head is told."""
+"""From settings to what a network is told."""
 
 from dataclasses import fields
 from typing import Any, get_type_hints
@@ -16,10 +16,10 @@ NOTHING: dict[str, Any] = {f.name: None for f in fields(PredictOptions)}
 
 def test_nothing_said_leaves_what_held() -> None:
     assert options_from({}) == options_from(NOTHING) == PredictOptions()
-    base = PredictOptions(0.5, 0.4, 9, True, (0.5, 2.0), (64, 96), 0.25)
+    base = PredictOptions(0.5, 0.4, 9, True, (0.5, 2.0), (64, 96), 0.25, 0.7, True)
     assert options_from(NOTHING, base) == base
     assert options_from({"iou": 0.3}, base) == PredictOptions(
-        0.5, 0.3, 9, True, (0.5, 2.0), (64, 96), 0.25
+        0.5, 0.3, 9, True, (0.5, 2.0), (64, 96), 0.25, 0.7, True
     )
 
 
@@ -49,6 +49,9 @@ def test_values_are_turned_into_what_heads_read() -> None:
         ({"window": [64, 64, 64]}, "window: expected 2 values, got 3"),
         ({"window": "off"}, "window: expected"),
         ({"overlap": 0.91}, "overlap: must be between 0 and 0.9"),
+        ({"truncation": 0}, "truncation: must be between 0.01 and 1, got 0"),
+        ({"truncation": 1.5}, "truncation: must be between 0.01 and 1"),
+        ({"reverse": 2}, "reverse: expected true or false"),
         ({"overlap": float("nan")}, "overlap: must be between 0 and 0.9"),
     ],
 )
@@ -57,6 +60,7 @@ def test_what_is_out_of_range_is_named(settings: dict[str, Any], told: str) -> N
         options_from(settings)
     assert "\n" not in str(caught.value)
     cfg = {"checkpoint": "???", "source": "a", "run_dir": "b", "batch_size": 1}
+    cfg |= {"n": None, "seed": None, "label": None}
     found = find_problems(cfg | {"predict": NOTHING | settings}, "predict")
     assert [line for line in found if line.startswith(f"predict.{told}")]
 

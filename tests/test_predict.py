@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from bright import BOX, FakeLoaded, Shades, command, picture, save, stand_in
+from bright import BOX, FakeLoaded, Inverts, Shades, command, picture, save, stand_in
 from PIL import Image
 
 from visionkit.errors import DataError
@@ -118,3 +118,27 @@ def test_a_run_dir_that_cannot_be_written_is_one_line(loaded: FakeLoaded, tmp_pa
     blocked.write_text("")
     with pytest.raises(DataError, match="can't be written"):
         command(tmp_path / "a.png", blocked / "out")
+
+
+def test_made_pictures_are_written_beside_the_drawn_ones(
+    loaded: FakeLoaded, tmp_path: Path
+) -> None:
+    loaded.model = Inverts()
+    source, out = tmp_path / "in", tmp_path / "out"
+    save(source / "a.png", picture(BOX))
+    done, text = command(source, out)
+    assert done == {"images": 1, "unreadable": 0, "run_dir": str(out)}
+    (record,) = json.loads((out / "predictions.json").read_text())
+    assert record == {
+        "file": str(source / "a.png"),
+        "width": 128,
+        "height": 64,
+        "made": "made/a.png",
+    }
+    made = cv2.imread(str(out / "made" / "a.png"))
+    assert made.shape == (64, 128, 3)
+    assert made[40, 60].tolist() == [0, 0, 0]
+    assert made[5, 5].tolist() == [225, 225, 225]
+    assert cv2.imread(str(out / "a.png")).shape[1] > 2 * 128  # source and made
+    assert "64 x 128" in text
+    assert text.rstrip().endswith(f"1 pictures and what was made of them: {out}/")

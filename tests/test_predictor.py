@@ -33,12 +33,12 @@ def test_boxes_come_in_original_pixels_with_names(loaded: FakeLoaded, tmp_path: 
 
 def test_options_hold_for_the_call_only(loaded: FakeLoaded) -> None:
     predictor = Predictor(loaded, "cpu")
-    before = loaded.model.head.options
+    before = loaded.model.options
     assert len(predictor.predict(picture(BOX))[0]) == 0  # 400 of 4096 pixels: below 0.25
     wanted = {"confidence": 0.05, "iou": 0.6, "max_detections": 9}
     assert len(predictor.predict(picture(BOX), **wanted)[0]) == 1
     assert loaded.model.seen == [PredictOptions(0.25, 0.7, 300), PredictOptions(0.05, 0.6, 9)]
-    assert loaded.model.head.options == before
+    assert loaded.model.options == before
 
 
 def test_before_a_window_pictures_keep_their_size(loaded: FakeLoaded) -> None:

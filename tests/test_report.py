@@ -15,7 +15,14 @@ from rich.console import Console
 
 from visionkit.colours import VOID_COLOUR, class_colour
 from visionkit.errors import DataError
-from visionkit.report import print_table, printable, write_json, write_mask, write_metrics
+from visionkit.report import (
+    print_table,
+    printable,
+    write_animation,
+    write_json,
+    write_mask,
+    write_metrics,
+)
 
 
 def test_metrics_are_flat_and_in_order(tmp_path: Path) -> None:
@@ -164,3 +171,19 @@ def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
     shown = "gr\\udcfcn\\.jpg"
     assert printable(data) == {shown: [shown, "grün", 1.5, None]}
     assert printable((name, True)) == [shown, True]
+
+
+def test_animations_last_as_long_as_they_are_told(tmp_path: Path) -> None:
+    frames = [np.full((6, 9, 3), level, np.uint8) for level in (0, 100, 200)]
+    frames[1][0, 0] = (250, 30, 30)
+    write_animation(tmp_path / "new" / "a.gif", iter(frames), 80, 900)
+    with Image.open(tmp_path / "new" / "a.gif") as film:
+        shown, durations = [], []
+        for n in range(3):
+            film.seek(n)
+            durations.append(film.info["duration"])
+            shown.append(np.asarray(film.convert("RGB")))
+        assert film.info["loop"] == 0  # for ever
+    assert durations == [80, 80, 900]
+    np.testing.assert_array_equal(shown, frames)
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.gif"]

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from visionkit.results import Classification, Detections, Result, SemanticMask
-from visionkit.sample import Boxes, ImageMeta, Labels, Mask, Sample
+from visionkit.results import Classification, Detections, Generated, Result, SemanticMask
+from visionkit.sample import Boxes, ImageMeta, Labels, Mask, Picture, Sample
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,38 @@ class MaskTargets:
         ]
 
 
-Targets = BoxTargets | LabelTargets | MaskTargets
-_STACKED: dict[type, Any] = {Boxes: BoxTargets, Labels: LabelTargets, Mask: MaskTargets}
+@dataclass(frozen=True)
+class PictureTargets:
+    """Another picture for each.
+
+    Attributes:
+        images: [B, 3, H, W] uint8 RGB, on the canvas.
+    """
+
+    images: Tensor
+
+    @staticmethod
+    def stack(targets: Sequence[Picture]) -> "PictureTargets":
+        """Put several pictures one after the other."""
+        stacked = torch.from_numpy(np.stack([t.image for t in targets]))
+        return PictureTargets(stacked.permute(0, 3, 1, 2).contiguous())
+
+    def truth(self, meta: Sequence[ImageMeta]) -> list[Result]:
+        """See :meth:`Batch.truth`."""
+        pictures = self.images.permute(0, 2, 3, 1).cpu().numpy()
+        return [
+            Generated(m.letterbox.picture_to_image(picture))
+            for m, picture in zip(meta, pictures, strict=True)
+        ]
+
+
+Targets = BoxTargets | LabelTargets | MaskTargets | PictureTargets
+_STACKED: dict[type, Any] = {
+    Boxes: BoxTargets,
+    Labels: LabelTargets,
+    Mask: MaskTargets,
+    Picture: PictureTargets,
+}
 
 
 @dataclass(frozen=True)

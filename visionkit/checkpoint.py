@@ -17,15 +17,25 @@ from torch import Tensor
 from visionkit.backbones.norms import group_norms
 from visionkit.errors import CheckpointError, ConfigError
 from visionkit.heads.base import PredictOptions
-from visionkit.models.model import Model, build_model
+from visionkit.models.base import Network
+from visionkit.models.build import build_network
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-PARTS = ("visionkit.backbones", "visionkit.necks", "visionkit.heads", "visionkit.losses")
+PARTS = (
+    "visionkit.backbones",
+    "visionkit.necks",
+    "visionkit.heads",
+    "visionkit.losses",
+    "visionkit.generators",
+    "visionkit.models.gan",
+    "visionkit.models.translation",
+)
 """What a checkpoint may build from: nothing that reads, writes or runs."""
 
 _ENTRY = ("task", "spec", "classes", "preprocess", "data", "evaluator", "predict")
+_NODES = ("backbone", "neck", "head", "generator", "gan")
 _VERSIONS = ("visionkit", "torch", "torchvision", "lightning", "timm")
 
 
@@ -43,7 +53,7 @@ class Loaded:
         predict: the training run's options, see :class:`PredictOptions`.
     """
 
-    model: Model
+    model: Network
     classes: tuple[str, ...]
     canvas: tuple[int, int]
     task: str
@@ -55,28 +65,31 @@ class Loaded:
 def entry(
     task: str,
     spec: Mapping[str, Any],
-    model: Model,
+    model: Network,
     classes: tuple[str, ...],
     canvas: tuple[int, int],
     data: Mapping[str, Any],
     evaluator: Mapping[str, Any] | None,
     predict: Mapping[str, Any],
+    grey: bool = False,
 ) -> dict[str, Any]:
     """Make the plain ``visionkit`` entry of a checkpoint.
 
     Args:
         task: its name.
-        spec: plain nodes ``backbone``, ``neck`` and ``head``.
+        spec: plain nodes ``backbone``, ``neck`` and ``head``, and those of a GAN.
         model: built from it; gives mean and std.
         classes: names by label.
         canvas: height and width.
         data: plain data configuration.
         evaluator: plain evaluator configuration.
         predict: which predictions are kept.
+        grey: whether all pictures are grey.
     """
-    parts: dict[str, Any] = {name: dict(spec[name]) for name in ("backbone", "neck", "head")}
+    parts: dict[str, Any] = {name: dict(spec[name]) for name in _NODES if spec.get(name)}
     parts["backbone"]["weights"] = "none"  # the checkpoint has them
     parts["grouped"] = list(model.grouped)
+    mean, std = model.statistics
     return {
         "format": FORMAT,
         "task": task,
@@ -84,8 +97,9 @@ def entry(
         "classes": list(classes),
         "preprocess": {
             "canvas": list(canvas),
-            "mean": list(model.backbone.mean),
-            "std": list(model.backbone.std),
+            "mean": list(mean),
+            "std": list(std),
+            "grey": grey,
         },
         "data": dict(data),
         "evaluator": dict(evaluator) if evaluator is not None else None,
@@ -152,8 +166,12 @@ def unreadable(path: Path) -> str:
 
 def model_state(content: Mapping[str, Any]) -> dict[str, Tensor]:
     """The model's tensors in a checkpoint's content: the average where there is one."""
-    if "ema" in content:
-        return dict(content["ema"]["model"])
+    average = content["ema"]["model"] if "ema" in content else {}
+    return trained_state(content) | average
+
+
+def trained_state(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The model's tensors in a checkpoint's content, as training left them."""
     state = content["state_dict"]
     return {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
 
@@ -168,7 +186,11 @@ def load_model(path: str | Path) -> Loaded:
     about = content["visionkit"]
     classes = tuple(about["classes"])
     try:
-        model = build_model(about["spec"], len(classes), packages=PARTS)
+        height, width = about["preprocess"]["canvas"]
+        channels = 1 if about["preprocess"].get("grey") else 3
+        model = build_network(
+            about["spec"], len(classes), (height, width), channels, packages=PARTS
+        )
         model.load_state_dict(model_state(content))
         predict = {f.name: about["predict"].get(f.name, f.default) for f in fields(PredictOptions)}
     except (ConfigError, RuntimeError, KeyError) as error:
@@ -177,10 +199,7 @@ def load_model(path: str | Path) -> Loaded:
             f"{path}: its model can't be rebuilt ({' '.join(reason[:2])}); "
             f"use the visionkit that wrote it ({about.get('versions', {}).get('visionkit')})"
         ) from error
-    mean, std = about["preprocess"]["mean"], about["preprocess"]["std"]
-    model.backbone.mean, model.backbone.std = tuple(mean), tuple(std)
-    model.normalise.set(mean, std)
-    height, width = about["preprocess"]["canvas"]
+    model.set_statistics(about["preprocess"]["mean"], about["preprocess"]["std"])
     return Loaded(
         model=model.eval(),
         classes=classes,
@@ -192,7 +211,7 @@ def load_model(path: str | Path) -> Loaded:
     )
 
 
-def start_from(model: Model, path: str | Path) -> None:
+def start_from(model: Network, path: str | Path) -> None:
     """Fill a whole model from a visionkit checkpoint; the class layers may differ.
 
     Raises:
@@ -214,12 +233,11 @@ def start_from(model: Model, path: str | Path) -> None:
         )
     model.load_state_dict(fits, strict=False)
     about = content["visionkit"]["preprocess"]
-    model.backbone.mean, model.backbone.std = tuple(about["mean"]), tuple(about["std"])
-    model.normalise.set(about["mean"], about["std"])
+    model.set_statistics(about["mean"], about["std"])
     log.info("%s: %d of the model's %d tensors loaded", path, len(fits), len(own))
 
 
-def replace_model(path: str | Path, model: Model) -> None:
+def replace_model(path: str | Path, model: Network) -> None:
     """Put the tensors of ``model`` into a checkpoint file, in the place of those it evaluates.
 
     Raises:

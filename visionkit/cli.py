@@ -25,7 +25,7 @@ usage: visionkit COMMAND [key=value ...]
 commands:
   train       task=NAME [model= backbone= neck= head= data= experiment= run_dir= seed= resume=]
   evaluate    checkpoint=FILE [data= data.root= split=test run_dir=]
-  predict     checkpoint=FILE source=IMAGE|DIR|GLOB [run_dir=]
+  predict     checkpoint=FILE source=IMAGE|DIR|GLOB [run_dir=]; of a GAN n=64 seed=0
   check_data  data=coco data.root=DIR [run_dir=]
   list        [tasks, models, backbones, heads, data, experiments ...]
 
@@ -56,6 +56,7 @@ The data are the checkpoint's own, unless data= chooses others.
 """
 _PREDICT_HELP = """\
 usage: visionkit predict checkpoint=FILE source=IMAGE|DIR|GLOB [run_dir= predict.confidence=]
+       visionkit predict checkpoint=GAN n=64 [seed=0 label=NAME|N predict.truncation= run_dir=]
 """
 _CHECK_DATA_HELP = """\
 usage: visionkit check_data data=coco data.root=DIR [run_dir= threads= check.near= ...]
@@ -275,10 +276,9 @@ def _predict(arguments: list[str]) -> None:
     options = _options(arguments, "predict", _PREDICT_HELP)
     if options is None:
         return
-    cfg = _composed(options[0], "predict", options[1])
     from visionkit.predict import run
 
-    run(cfg)
+    run(_composed(options[0], "predict", options[1]))
 
 
 def _check_data(arguments: list[str]) -> int:

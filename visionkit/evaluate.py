@@ -9,14 +9,12 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from visionkit import report
-from visionkit.build import build, call, expect, plain
+from visionkit.build import build, expect, plain
 from visionkit.checkpoint import Loaded, load_model
 from visionkit.data.datamodule import DataModule
 from visionkit.errors import CheckpointError, DataError
-from visionkit.metrics.base import Evaluator
-from visionkit.models.views import check_views
 from visionkit.options import options_from
-from visionkit.tasks.scoring import score
+from visionkit.tasks.scoring import make_evaluator, score
 
 
 def run(cfg: DictConfig) -> dict[str, float]:
@@ -42,19 +40,16 @@ def run(cfg: DictConfig) -> dict[str, float]:
     node = data_config(loaded, settings)
     data: DataModule = expect(build(node, "data", **chosen), DataModule, "data")
     info = data.read(split)
-    index = data.need(split)
-    loaded.model.head.check(info)
+    data.need(split)
+    loaded.model.check(info)
     if info.classes != loaded.classes:
         raise DataError(
             f"data.root: {data.root} has the classes {_names(info.classes)}, the checkpoint has "
             f"{_names(loaded.classes)}; give a data set with the same classes in the same order"
         )
-    factory = build(loaded.evaluator, "evaluator", **where)
-    evaluator: Evaluator = expect(call(factory, "evaluator", index=index), Evaluator, "evaluator")
+    evaluator = make_evaluator(build(loaded.evaluator, "evaluator", **where), data, split)
     trained = options_from(loaded.predict | {"confidence": None})  # it looks at every score
-    loaded.model.head.options = options_from(settings["predict"], trained)
-    loaded.model.head.check_options(loaded.model.head.options)
-    check_views(loaded.model, data.canvas)
+    loaded.model.set_options(options_from(settings["predict"], trained), data.canvas)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     folder.mkdir(parents=True, exist_ok=True)  # before the work: it may not be possible
     metrics = score(loaded.model, data.eval_dataloader(split), evaluator, device)

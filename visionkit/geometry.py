@@ -118,6 +118,22 @@ def blank(canvas: tuple[int, int]) -> Image:
     return np.tile(row, (height, 1)).reshape(height, width, 3)
 
 
+def resize_image(image: Image, size: tuple[int, int]) -> Image:
+    """Scale a picture [H, W, 3] to (height, width): averaged where it shrinks, else bilinear."""
+    if image.shape[:2] == size:
+        return image
+    how = cv2.INTER_AREA if size[0] < image.shape[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, size[::-1], interpolation=how), np.uint8)
+
+
+def centred_square(image: Image) -> Image:
+    """Return the largest square [S, S, 3] in the middle of a picture [H, W, 3]."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return image[top : top + side, left : left + side]
+
+
 def resize_labels(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Scale a mask [H, W] to (height, width): each pixel takes the label nearest to its centre."""
     if labels.shape == size:
@@ -161,12 +177,7 @@ class Letterbox:
 
     def resize(self, image: Image) -> Image:
         """Scale the picture to :attr:`resized`, without the pad."""
-        height, width = self.resized
-        if image.shape[:2] == (height, width):
-            return image
-        shrinks = height < image.shape[0]
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.uint8)
+        return resize_image(image, self.resized)
 
     def apply(self, image: Image) -> Image:
         """Return the canvas [H, W, 3] with the picture on it."""
@@ -183,6 +194,10 @@ class Letterbox:
     def unframe(self, canvas: Image) -> Image:
         """Return the part of a canvas [H, W, 3] that shows the picture."""
         return canvas[self.window]
+
+    def picture_to_image(self, canvas: Image) -> Image:
+        """Map a canvas [H, W, 3] that a network drew back to the picture's own pixels."""
+        return resize_image(self.unframe(canvas), self.size)
 
     def frame_labels(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the canvas [H, W] of a mask, scaled without mixing labels; the pad is void."""

@@ -1,4 +1,4 @@
-"""From plain settings, as ``predict`` has them, to what a head is told."""
+"""From plain settings, as ``predict`` has them, to what a network is told."""
 
 import typing
 from collections.abc import Mapping

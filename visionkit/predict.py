@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from visionkit.errors import DataError
+from visionkit.errors import ConfigError, DataError
 from visionkit.render import draw
 from visionkit.report import write_json, write_mask, write_picture
-from visionkit.results import Detections, Result, SemanticMask
+from visionkit.results import Detections, Generated, Result, SemanticMask
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,18 +27,21 @@ class _Row(NamedTuple):
 def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
     """Predict for every picture of ``cfg.source`` and write what was found into ``cfg.run_dir``.
 
-    Masks are written as PNGs of indices, see :func:`visionkit.report.write_mask`, into ``masks/``;
-    ``predictions.json`` has their place in ``cfg.run_dir``.
+    Masks are written as PNGs of indices, see :func:`visionkit.report.write_mask`, into ``masks/``,
+    pictures that were made of others into ``made/``; ``predictions.json`` has their place in
+    ``cfg.run_dir``. For a model that makes pictures from noise see :mod:`visionkit.sampling`.
 
     Args:
         cfg: ``checkpoint``, ``source``, ``run_dir``, ``predict`` (options, null leaves what the
-            model was trained with) and ``batch_size``.
+            model was trained with) and ``batch_size``; or ``n``, ``seed`` and ``label`` in the
+            place of ``source``, for a model that makes pictures from noise.
         console: where the table goes; the screen unless given.
 
     Returns:
         ``images``, ``unreadable`` (counts), ``run_dir``, and ``objects`` where boxes were found.
 
     Raises:
+        ConfigError: the model wants pictures and there is no ``source``, or the other way round.
         DataError: there is no picture, or none could be read.
         CheckpointError: the checkpoint can't be loaded.
     """
@@ -49,11 +52,17 @@ def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
     from visionkit.sources import find
 
     console = console or Console()
-    files = find(cfg["source"])  # a misspelt path should not wait for the model
+    # a misspelt path should not wait for the model
+    files = None if cfg["source"] is None else find(cfg["source"])
     predictor = load(cfg["checkpoint"])
+    _check_fit(cfg, predictor.model.samples)
+    if files is None:
+        from visionkit.sampling import run as make
+
+        return make(cfg, predictor, console)
     folder = Path(cfg["run_dir"])
     names = picture_names([f for f in files if isinstance(f, Path)], folder)
-    masks = mask_names(names, folder)
+    beside = {SemanticMask: mask_names(names, folder), Generated: mask_names(names, folder, "made")}
     errors: list[DataError] = []
     rows: list[_Row] = []
     records: list[dict[str, object]] = []
@@ -63,10 +72,14 @@ def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
         write_picture(names[Path(path)], draw(image, result), quality=92)
         height, width = image.shape[:2]
         record: dict[str, object] = {"file": path, "width": width, "height": height}
-        if isinstance(result, SemanticMask):
-            mask = masks[Path(path)]
-            write_mask(mask, result.labels)
-            record["mask"] = mask.relative_to(folder).as_posix()
+        if isinstance(result, SemanticMask | Generated):
+            place = beside[type(result)][Path(path)]
+            if isinstance(result, SemanticMask):
+                write_mask(place, result.labels)
+            else:
+                write_picture(place, result.image)
+            key = "mask" if isinstance(result, SemanticMask) else "made"
+            record[key] = place.relative_to(folder).as_posix()
         records.append(record | result.to_dict())
         rows.append(_row(path, result))
     for error in errors:
@@ -80,10 +93,11 @@ def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
     if rows[0].boxes is not None:
         found["objects"] = sum(row.boxes or 0 for row in rows)
     what = f"{found['objects']} objects in " if found else ""
-    with_masks = " and their masks" if "mask" in records[0] else ""
+    beside_them = {"mask": " and their masks", "made": " and what was made of them"}
+    also = next((words for key, words in beside_them.items() if key in records[0]), "")
     left_out = f", {len(errors)} unreadable" if errors else ""
     console.print(
-        f"{what}{len(rows)} pictures{with_masks}{left_out}: {folder}/",
+        f"{what}{len(rows)} pictures{also}{left_out}: {folder}/",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -114,7 +128,26 @@ def picture_names(files: list[Path], folder: Path) -> dict[Path, Path]:
     return names
 
 
-def mask_names(names: dict[Path, Path], folder: Path) -> dict[Path, Path]:
+def _check_fit(cfg: Any, samples: bool) -> None:
+    """Refuse pictures for a model that makes them from noise, and noise for one that wants them."""
+    if samples and cfg["source"] is not None:
+        raise ConfigError(
+            "source: this model makes pictures from noise and looks at none; leave it out, and say "
+            "how many with n=64"
+        )
+    if samples:
+        return
+    for key in ("n", "seed", "label"):
+        if cfg[key] is not None:
+            raise ConfigError(
+                f"{key}: this model makes no pictures from noise; leave it out and give pictures "
+                "with source=IMAGE|DIR|GLOB"
+            )
+    if cfg["source"] is None:
+        raise ConfigError("source: missing; give this model pictures with source=IMAGE|DIR|GLOB")
+
+
+def mask_names(names: dict[Path, Path], folder: Path, below: str = "masks") -> dict[Path, Path]:
     """Choose for each file where its mask goes: below ``folder/masks``, none twice.
 
     It is called as the drawn picture is, and takes neither a source's place nor another picture's.
@@ -122,10 +155,11 @@ def mask_names(names: dict[Path, Path], folder: Path) -> dict[Path, Path]:
     Args:
         names: what :func:`picture_names` gave for ``folder``.
         folder: the run's.
+        below: the folder in it, if not ``masks``.
     """
     taken = {os.path.realpath(p) for p in (*names, *names.values())}
-    below = {f: drawn.relative_to(folder).with_suffix("") for f, drawn in names.items()}
-    return {f: _free(folder / "masks" / base, ".png", taken) for f, base in below.items()}
+    bases = {f: drawn.relative_to(folder).with_suffix("") for f, drawn in names.items()}
+    return {f: _free(folder / below / base, ".png", taken) for f, base in bases.items()}
 
 
 def _free(base: Path, suffix: str, taken: set[str]) -> Path:

@@ -1,18 +1,20 @@
 """Predictions for files and arrays from a loaded model."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from visionkit.argtypes import nearest
 from visionkit.batch import collate
-from visionkit.errors import DataError
+from visionkit.errors import ConfigError, DataError
 from visionkit.geometry import Image
 from visionkit.heads.base import PredictOptions
 from visionkit.models.views import PIXELS
 from visionkit.options import options_from
+from visionkit.results import Generated
 from visionkit.sample import Sample
 from visionkit.sources import Source, find, read_samples
 
@@ -57,7 +59,8 @@ class Predictor:
                 picture at these sizes, 0.25..4, where 1 is the canvas; ``window``: N or (H, W) from
                 32, windows of that size slide over each picture in its own pixels, ``"none"`` for
                 the whole picture on the model's canvas; ``overlap``: the part of a window that the
-                next one sees again, 0..0.9.
+                next one sees again, 0..0.9; ``reverse``: turn pictures of the second kind into the
+                first, of a model that learned both ways.
 
         Returns:
             A result for each picture, in order and in its own pixels, one of those in
@@ -67,7 +70,8 @@ class Predictor:
             DataError: there is no picture, or one can't be read (:meth:`stream` can go on without).
             TypeError: ``source`` is of another kind, or there is no such option.
             ValueError: an option is out of its range.
-            ConfigError: the model can't follow an option.
+            ConfigError: the model can't follow an option, or makes pictures from noise, see
+                :meth:`sample`.
         """
         results = self.stream(source, batch_size=batch_size, **options)
         return [result for _, _, result in results]
@@ -96,7 +100,12 @@ class Predictor:
         chosen = options_from(options, self.options)
         if batch_size < 1:
             raise ValueError(f"batch_size is 1 or more, got {batch_size}")
-        self.model.head.check_options(chosen)
+        if self.model.samples:
+            raise ConfigError(
+                "source: this model makes pictures from noise and looks at none; leave it out, and "
+                "say how many with n=64"
+            )
+        self.model.check_options(chosen)
         return self._stream(find(source), chosen, batch_size, errors)
 
     def _stream(
@@ -110,16 +119,92 @@ class Predictor:
         room = PIXELS if options.window else None
         for chunk in _of_one_canvas(pairs, batch_size, room):
             batch = collate([sample for sample, _ in chunk]).to(self.device)
-            head, before = self.model.head, self.model.head.options
-            head.options = options
+            before = self.model.options
+            self.model.options = options
             try:
                 with torch.inference_mode():
                     results = self.model.predict(batch)
             finally:
-                head.options = before
+                self.model.options = before
             for (sample, image), result in zip(chunk, results, strict=True):
                 named = replace(result, classes=self.classes)
                 yield sample.meta.path, image, named
+
+    def sample(
+        self,
+        n: int,
+        seed: int = 0,
+        labels: int | str | Sequence[int | str] | None = None,
+        truncation: float | None = None,
+        batch_size: int = 32,
+    ) -> list[Generated]:
+        """Make pictures from noise.
+
+        Args:
+            n: how many.
+            seed: of the first one's noise, 0 or larger; the next one's is larger by 1. A picture
+                depends on its own seed alone, and on its class.
+            labels: the class that is wanted, by number or name, or that of each picture; None for
+                each class in turn.
+            truncation: below 1, pictures are more alike, and each of them is better; 0.01..1. None
+                as the model was trained (``predict.truncation``).
+            batch_size: pictures computed at once.
+
+        Returns:
+            Pictures of the canvas's size, in order.
+
+        Raises:
+            ValueError: a number is out of its range.
+            ConfigError: the model wants pictures, or there is no such class.
+        """
+        if n < 1 or seed < 0 or batch_size < 1:
+            raise ValueError(
+                f"n and batch_size are 1 or more, seed is 0 or more, got {n}, {batch_size}, {seed}"
+            )
+        strength = options_from({"truncation": truncation}, self.options).truncation
+        chosen = self.numbers(labels, n)
+        made: list[Generated] = []
+        for start in range(0, n, batch_size):
+            stop = min(n, start + batch_size)
+            wanted = None if chosen is None else chosen[start:stop]
+            with torch.inference_mode():
+                made += self.model.sample(range(seed + start, seed + stop), wanted, strength)
+        return [replace(picture, classes=self.classes) for picture in made]
+
+    def numbers(self, labels: int | str | Sequence[int | str] | None, n: int) -> list[int] | None:
+        """Return the class of each of ``n`` pictures, None if none is wanted; see :meth:`sample`.
+
+        Raises:
+            ConfigError: the model wants pictures, or there is no such class.
+        """
+        if not self.model.samples:
+            raise ConfigError(
+                "n: this model makes no pictures from noise; give it pictures with "
+                "source=IMAGE|DIR|GLOB"
+            )
+        if labels is None:
+            return None
+        if not self.model.conditional:
+            raise ConfigError(
+                "label: this model wasn't told the classes of its pictures; leave it out, or train "
+                "one with gan.conditional=true"
+            )
+        if isinstance(labels, int | str):
+            return [self._label(labels)] * n
+        if len(labels) != n:
+            raise ValueError(f"{len(labels)} labels for {n} pictures; give one for each")
+        return [self._label(label) for label in labels]
+
+    def _label(self, label: int | str) -> int:
+        """The number of a class by its name, or else by its number."""
+        if str(label) in self.classes:
+            return self.classes.index(str(label))
+        number = int(label) if str(label).isdecimal() else -1
+        if not 0 <= number < len(self.classes):
+            raise ConfigError(
+                f"label: the model has no class {str(label)!r}{nearest(str(label), self.classes)}"
+            )
+        return number
 
 
 def _of_one_canvas(

@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -75,6 +75,28 @@ def write_picture(path: Path, image: "Image", quality: int = 90) -> None:
         if not done:
             raise OSError(0, "the picture can't be encoded")
         temporary.write_bytes(data.tobytes())
+
+
+def write_animation(
+    path: Path, frames: Iterable["Image"], milliseconds: int = 200, last: int | None = None
+) -> None:
+    """Write an endless animation so that the file is either the old one or the whole new one.
+
+    Args:
+        path: ends in ``.gif``; each frame has 256 colours of its own.
+        frames: [H, W, 3] uint8 RGB each, of one size; at least one.
+        milliseconds: that a frame is shown.
+        last: and the last one, if not as long.
+
+    Raises:
+        DataError: the disk is full or the folder can't be written.
+    """
+    from PIL import Image as Pillow
+
+    first, *rest = (Pillow.fromarray(frame).quantize() for frame in frames)
+    durations = [*([milliseconds] * len(rest)), last or milliseconds]
+    with _beside(path) as temporary:
+        first.save(temporary, "GIF", save_all=True, append_images=rest, duration=durations, loop=0)
 
 
 def write_mask(path: Path, labels: "NDArray[np.uint8]") -> None:

@@ -210,3 +210,51 @@ class SemanticMask:
             "names": [self.name(k) for k in shares],
             "shares": list(shares.values()),
         }
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A picture that a network made: from noise, or from another picture.
+
+    Attributes:
+        image: [H, W, 3] uint8 RGB.
+        classes: names by label; empty where the network knows none.
+        label: of the class that was asked for, if one was.
+        seed: of the noise that it was made from, if it was.
+    """
+
+    image: NDArray[np.uint8]
+    classes: tuple[str, ...] = ()
+    label: int | None = None
+    seed: int | None = None
+
+    def above(self, confidence: float) -> "Generated":
+        """Return the result itself: it has no score."""
+        return self
+
+    def scaled(self, factor: float) -> "Generated":
+        """Return the picture resized by ``factor``."""
+        from visionkit.geometry import resize_image
+
+        height, width = (max(1, round(side * factor)) for side in self.image.shape[:2])
+        return replace(self, image=resize_image(self.image, (height, width)))
+
+    @property
+    def name(self) -> str:
+        """The class that was asked for, empty if none was."""
+        if self.label is None:
+            return ""
+        return self.classes[self.label] if self.label < len(self.classes) else str(self.label)
+
+    def summary(self) -> str:
+        """Say what was made, such as ``coat, seed 3``."""
+        seed = "" if self.seed is None else f"seed {self.seed}"
+        height, width = self.image.shape[:2]
+        return ", ".join(word for word in (self.name, seed) if word) or f"{height} x {width}"
+
+    def to_dict(self) -> dict[str, object]:
+        """Return ``label``, ``name`` and ``seed``, as far as there are any."""
+        known: dict[str, object] = {}
+        if self.label is not None:
+            known |= {"label": self.label, "name": self.name}
+        return known if self.seed is None else known | {"seed": self.seed}

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,9 @@ from omegaconf import OmegaConf
 from torch.optim import Optimizer
 from yaml import YAMLError
 
-from visionkit.checkpoint import read
+from visionkit.checkpoint import read, trained_state
 from visionkit.errors import CheckpointError
-from visionkit.models.model import Model
+from visionkit.models.base import Network
 
 _MAY_DIFFER = ("run_dir", "resume")
 
@@ -53,9 +53,9 @@ def find_resume(cfg: Mapping[str, Any]) -> Path | None:
 
 def check_resume(
     path: str | Path,
-    model: Model,
+    model: Network,
     classes: tuple[str, ...] | None = None,
-    optimizer: Optimizer | None = None,
+    optimizers: Sequence[Optimizer] = (),
 ) -> tuple[int, int]:
     """See that training of ``model`` can go on from a checkpoint.
 
@@ -63,7 +63,7 @@ def check_resume(
         path: the file.
         model: as built.
         classes: of the data, to be compared with the checkpoint's.
-        optimizer: as built for the model's parameters, to be compared likewise.
+        optimizers: as built for the model's parameters, to be compared likewise.
 
     Returns:
         The epoch to go on with, and how many batches of it are done.
@@ -78,7 +78,7 @@ def check_resume(
             "or start anew from these weights with model.weights"
         )
     own = {k: v.shape for k, v in model.state_dict().items()}
-    theirs = {k.removeprefix("model."): v.shape for k, v in content["state_dict"].items()}
+    theirs = {k: v.shape for k, v in trained_state(content).items()}
     unlike = sorted(k for k in own.keys() | theirs.keys() if own.get(k) != theirs.get(k))
     if unlike:
         raise CheckpointError(
@@ -92,7 +92,9 @@ def check_resume(
             f"{', '.join(classes[:5])}; resume with the data it was trained with, or start anew "
             "from these weights with model.weights"
         )
-    if optimizer is not None and not _same_optimizer(optimizer, content["optimizer_states"][0]):
+    states = content["optimizer_states"]
+    same = len(states) == len(optimizers) and all(map(_same_optimizer, optimizers, states))
+    if optimizers and not same:
         raise CheckpointError(
             f"{path}: holds the state of another optimizer, or of other trained layers; resume "
             "with the settings it was trained with"

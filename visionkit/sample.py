@@ -47,7 +47,18 @@ class Mask:
     labels: NDArray[np.uint8]
 
 
-Target = Boxes | Labels | Mask
+@dataclass(frozen=True)
+class Picture:
+    """Another picture: what one is to be turned into, or one of what it is to look like.
+
+    Attributes:
+        image: [H, W, 3] uint8 RGB, of the size of the sample's image.
+    """
+
+    image: NDArray[np.uint8]
+
+
+Target = Boxes | Labels | Mask | Picture
 
 
 @dataclass(frozen=True)

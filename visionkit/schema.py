@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from visionkit.argtypes import Amount, Count, Part, Positive, Range
 
 ADDED: dict[str, tuple[str, ...]] = {
+    "generator": ("canvas", "channels"),
+    "gan": ("generator", "critic", "num_classes"),
     "neck": ("in_features",),
     "head": ("in_features", "num_classes"),
     "evaluator": ("index",),
@@ -67,6 +69,8 @@ Scales = Annotated[list[Annotated[float, Range(0.25, 4)]], Some(1)]
 Side = Annotated[int, Range(32)]
 Window = Literal["none"] | Side | tuple[Side, Side] | None
 """Of windows that slide over a picture: N for a square, or height and width."""
+Truncation = Range(0.01, 1)
+"""Of the noise that pictures are made from."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,8 @@ class OptionsSection:
     scales: Scales
     window: Window
     overlap: Annotated[float, Range(0, 0.9)]
+    truncation: Annotated[float, Truncation]
+    reverse: bool
 
 
 @dataclass
@@ -120,6 +126,8 @@ class PredictSection:
     scales: Scales | None
     window: Window
     overlap: Annotated[float | None, Range(0, 0.9)]
+    truncation: Annotated[float | None, Truncation]
+    reverse: bool | None
 
 
 @dataclass
@@ -132,6 +140,8 @@ class KeepSection:
     scales: Scales | None
     window: Window
     overlap: Annotated[float | None, Range(0, 0.9)]
+    truncation: Annotated[float | None, Truncation]
+    reverse: bool | None
 
 
 @dataclass
@@ -150,6 +160,8 @@ class Root:
     head: Annotated[Any, Node()]
     task: Annotated[Any, Node()]
     evaluator: Annotated[Any, Node()]
+    generator: Annotated[Any, Node(optional=True)]
+    gan: Annotated[Any, Node(optional=True)]
     data: Annotated[Any, Node()]
     augment: Annotated[Any, Node(optional=True)]
     optimizer: Annotated[Any, Node()]
@@ -174,10 +186,13 @@ class EvaluateRoot:
 
 @dataclass
 class PredictRoot:
-    """The configuration of a prediction."""
+    """The configuration of a prediction: ``source``, or ``n``, ``seed`` and ``label``."""
 
     checkpoint: str
-    source: str
+    source: str | None
+    n: Positive | None
+    seed: Count | None
+    label: str | int | None
     run_dir: str
     predict: PredictSection
     batch_size: Positive

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from torch import nn
 from torch.optim import Optimizer
 
 from visionkit import checkpoint, report
@@ -25,15 +27,15 @@ from visionkit.data.datamodule import DataModule
 from visionkit.errors import ConfigError
 from visionkit.lightning_says import quieten, refusal
 from visionkit.metrics.base import Evaluator
-from visionkit.models.model import Model, build_model
-from visionkit.models.views import check_views
+from visionkit.models.base import Network
+from visionkit.models.build import build_network
+from visionkit.models.model import Model
 from visionkit.models.weights import start_from
 from visionkit.options import options_from
 from visionkit.resume import bring_best, check_resume, find_resume, keep_logs
 from visionkit.tasks.base import Task
 from visionkit.tasks.optim import parameter_groups
-from visionkit.tasks.scoring import calibrate, score
-from visionkit.tasks.supervised import SupervisedTask
+from visionkit.tasks.scoring import calibrate, make_evaluator, score
 
 log = logging.getLogger(__name__)
 
@@ -60,17 +62,18 @@ class Run:
         self.data.need("train")
         self.model = self._build_model()
         if self.resume is not None:
-            groups = parameter_groups(self.model, 0.0, 0.0)
-            optimizer = expect(
-                call(self._build("optimizer"), "optimizer", groups), Optimizer, "optimizer"
-            )
-            self.data.start = check_resume(self.resume, self.model, self.info.classes, optimizer)
+            optimizers = [self._optimizer(part) for part in self.model.trained]
+            self.data.start = check_resume(self.resume, self.model, self.info.classes, optimizers)
         self.task = self._build_task()
         self.checkpoints = Checkpoints(self.folder / "checkpoints", *self.task.scorer.monitor)
         self.trainer = self._build_trainer()
 
     def _build(self, name: str, **extra: Any) -> Any:
         return build(self.plain[name], name, allow=self.allow, **extra)
+
+    def _optimizer(self, part: nn.Module) -> Optimizer:
+        made = call(self._build("optimizer"), "optimizer", parameter_groups(part, 0.0, 0.0))
+        return expect(made, Optimizer, "optimizer")  # type: ignore[no-any-return]
 
     def _build_data(self) -> DataModule:
         data = self._build(
@@ -81,31 +84,34 @@ class Run:
         )
         return expect(data, DataModule, "data")  # type: ignore[no-any-return]
 
-    def _build_model(self) -> Model:
-        model = build_model(self.plain, len(self.info.classes), allow=self.allow)
+    def _build_model(self) -> Network:
+        channels = 1 if self.info.grey else 3
+        model = build_network(
+            self.plain, len(self.info.classes), self.info.canvas, channels, allow=self.allow
+        )
         weights = self.plain["model"]["weights"]
         if weights != "none":
             start_from(model, weights, self.info.classes)
-        model.head.check(self.info)
-        if model.head.calibrates and "val" not in self.data.splits:
+        model.check(self.info)
+        if model.calibrates and "val" not in self.data.splits:
             raise ConfigError(
                 "head.calibrate: the set has no val split to fit the confidence to; add one or set "
                 "it false"
             )
-        model.head.prepare(self.info)
+        model.prepare(self.info)
         # evaluation looks at every score
-        model.head.options = options_from(self.plain["predict"] | {"confidence": None})
-        model.head.check_options(model.head.options)
-        check_views(model, self.info.canvas)
+        options = options_from(self.plain["predict"] | {"confidence": None})
+        model.set_options(options, self.info.canvas)
         return model
 
-    def _build_task(self) -> SupervisedTask:
+    def _build_task(self) -> Task:
         entry = checkpoint.entry(
             task=self.plain["task"]["name"],
             spec=self.plain,
             model=self.model,
             classes=self.info.classes,
             canvas=self.info.canvas,
+            grey=self.info.grey,
             data=self.plain["data"] | {"root": str(self.data.root.absolute())},
             evaluator=self.plain["evaluator"],
             predict=self.plain["predict"],
@@ -123,8 +129,7 @@ class Run:
         return expect(task, Task, "task")  # type: ignore[no-any-return]
 
     def _evaluator(self, split: str) -> Evaluator:
-        evaluator = call(self._build("evaluator"), "evaluator", index=self.data.need(split))
-        return expect(evaluator, Evaluator, "evaluator")  # type: ignore[no-any-return]
+        return make_evaluator(self._build("evaluator"), self.data, split)
 
     def _build_trainer(self) -> lightning.Trainer:
         ema = self.plain["ema"]
@@ -141,8 +146,13 @@ class Run:
         if not loggers:  # it refuses to run where nothing would be logged
             extra = [c for c in extra if not isinstance(c, LearningRateMonitor)]
         self._check_devices()
-        trainer = self._build(
+        settings = dict(self.plain["trainer"])
+        if not self.task.automatic_optimization:
+            settings |= self._by_turns(settings)
+        trainer = build(
+            settings,
             "trainer",
+            allow=self.allow,
             # the order matters: checkpoints are written while averaged weights are in place
             callbacks=[self.checkpoints, Ema(ema["decay"], ema["ramp"]), *extra],
             logger=loggers or False,
@@ -154,6 +164,23 @@ class Run:
             num_sanity_val_steps=0,
         )
         return expect(trainer, lightning.Trainer, "trainer")  # type: ignore[no-any-return]
+
+    def _by_turns(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What Lightning is told where networks train by turns.
+
+        They shorten their own gradients, and no pass reaches the parameters of all of them.
+        """
+        if settings.get("accumulate_grad_batches", 1) != 1:
+            raise ConfigError(
+                "trainer.accumulate_grad_batches: networks that train by turns take a step on "
+                "each batch; leave it 1 and choose data.batch_size"
+            )
+        changes: dict[str, Any] = {"gradient_clip_val": None}
+        self.task.clip = float(settings.get("gradient_clip_val") or 0.0)
+        several = settings.get("devices", 1) != 1 or settings.get("num_nodes", 1) != 1
+        if settings.get("strategy") == "ddp" or (several and settings.get("strategy") == "auto"):
+            changes["strategy"] = "ddp_find_unused_parameters_true"
+        return changes
 
     def _check_devices(self) -> None:
         """Refuse hardware that isn't there; Lightning would start any number of processes."""
@@ -227,7 +254,8 @@ class Run:
             return metrics
         device = self.trainer.strategy.root_device
         # a last.ckpt goes on training, so it stays as it is
-        if self.model.head.calibrates and source == self.checkpoints.best_path:
+        if self.model.calibrates and source == self.checkpoints.best_path:
+            assert isinstance(self.model, Model)
             calibrate(self.model, self.data.eval_dataloader("val"), device)
             if self.trainer.is_global_zero:
                 checkpoint.replace_model(source, self.model)

@@ -110,6 +110,20 @@ def test_frozen_stages_are_bounded():
     assert trainable(MAKERS["csp"](frozen_stages=5)) == set()
 
 
+@pytest.mark.parametrize("name", ["resnet18", "lite0", "csp"])
+def test_a_frozen_backbone_is_a_function_that_gradients_pass(name):
+    backbone = MAKERS[name](frozen_stages="all").train()
+    assert trainable(backbone) == set()
+    assert not any(m.training for m in backbone.modules())
+    images = torch.randn(2, 3, 64, 64, requires_grad=True)
+    before = {k: v.clone() for k, v in backbone.state_dict().items()}
+    sum(x.sum() for x in backbone(images).values()).backward()
+    assert images.grad.abs().sum() > 0
+    assert all(torch.equal(before[k], v) for k, v in backbone.state_dict().items())
+    backbone.freeze(0, norm=False)
+    assert backbone.train().training
+
+
 @pytest.mark.parametrize("name", ["resnet18", "convnext_atto"])
 def test_frozen_norms(name):
     backbone = MAKERS[name](frozen_norm=True).train()

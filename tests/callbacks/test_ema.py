@@ -12,6 +12,8 @@ from visionkit.tasks.base import Task
 
 
 class Counter(nn.Module):
+    averaged = ""
+
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
@@ -20,7 +22,7 @@ class Counter(nn.Module):
 
 @pytest.fixture
 def task():
-    return Task("toy", Counter(), {})
+    return Task("toy", Counter(), {}, torch.optim.SGD)
 
 
 def at(step):

@@ -11,7 +11,7 @@ from visionkit.data.augment_boxes import DetectionAugment
 from visionkit.data.augment_classes import ClassificationAugment
 from visionkit.data.class_index import ClassIndex
 from visionkit.data.classification import ArrayDataset, ClassificationDataset
-from visionkit.data.index import StringTable
+from visionkit.data.strings import StringTable
 from visionkit.errors import ConfigError, DataError
 
 NAMES = ("a", "b", "c")

@@ -6,8 +6,9 @@ import pytest
 from visionkit.data.class_index import ClassIndex
 from visionkit.data.class_lists import same_classes
 from visionkit.data.defects import collecting
-from visionkit.data.index import DetectionIndex, StringTable
+from visionkit.data.index import DetectionIndex
 from visionkit.data.layout import make_index
+from visionkit.data.strings import StringTable
 from visionkit.errors import DataError
 
 

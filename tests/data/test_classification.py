@@ -11,8 +11,8 @@ from visionkit.data.augment_classes import ClassificationAugment
 from visionkit.data.cache import ImageCache
 from visionkit.data.class_index import ClassIndex
 from visionkit.data.classification import ArrayDataset, ClassificationDataset
-from visionkit.data.index import StringTable
 from visionkit.data.samplers import SampleKey
+from visionkit.data.strings import StringTable
 from visionkit.geometry import Letterbox, read_image
 
 CANVAS = (32, 32)

@@ -1,13 +1,13 @@
 import dataclasses
-import os
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from visionkit.data.index import DetectionIndex, StringTable
+from visionkit.data.index import DetectionIndex
 from visionkit.data.layout import make_index, upright_size
+from visionkit.data.strings import StringTable
 from visionkit.errors import DataError
 
 
@@ -22,16 +22,6 @@ def small(classes: tuple[str, ...] = ("a", "b"), **columns: object) -> Detection
         "category_ids": [5, 9],
     }
     return make_index(**(given | columns))  # type: ignore[arg-type]
-
-
-def test_strings_come_back() -> None:
-    strings = ["", "a", "Straße/猫.jpg", "", os.fsdecode(b"not utf-8 \xff.jpg")]
-    table = StringTable(strings)
-    assert [table[i] for i in range(len(table))] == strings
-    assert len(StringTable([])) == 0
-    for i in (-1, 5):
-        with pytest.raises(IndexError):
-            table[i]
 
 
 def test_annotations_are_grouped_by_picture_in_their_order() -> None:

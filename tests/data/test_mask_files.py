@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from small_masks import MASK, draw_masked, indices, write_png
 
-from visionkit.data.index import StringTable
 from visionkit.data.mask_classes import Entry
 from visionkit.data.mask_files import MaskFiles, read_values, values_in
 from visionkit.data.mask_legend import make_legend
+from visionkit.data.strings import StringTable
 from visionkit.errors import DataError
 
 

@@ -13,10 +13,10 @@ from small_masks import make_masks, write_png
 from visionkit.data import datamodule
 from visionkit.data.augment_boxes import DetectionAugment
 from visionkit.data.datamodule import DataModule
-from visionkit.data.index import StringTable
 from visionkit.data.mask_index import MaskIndex, wrong_size
 from visionkit.data.masks import read_masks
 from visionkit.data.segmentation import SegmentationDataset
+from visionkit.data.strings import StringTable
 from visionkit.errors import ConfigError, DataError
 
 VOID = 255

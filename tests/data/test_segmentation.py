@@ -8,7 +8,6 @@ from visionkit.batch import MaskTargets, collate
 from visionkit.data.augment import Augment
 from visionkit.data.augment_masks import SegmentationAugment
 from visionkit.data.cache import ImageCache
-from visionkit.data.index import StringTable
 from visionkit.data.mask_classes import Entry
 from visionkit.data.mask_files import MaskFiles
 from visionkit.data.mask_index import MaskIndex
@@ -16,6 +15,7 @@ from visionkit.data.mask_legend import make_legend
 from visionkit.data.masks import read_masks
 from visionkit.data.samplers import SampleKey
 from visionkit.data.segmentation import SegmentationDataset
+from visionkit.data.strings import StringTable
 from visionkit.errors import DataError
 from visionkit.geometry import Letterbox
 

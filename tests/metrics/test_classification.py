@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torchmetrics.functional import classification as reference
 
 from visionkit.data.class_index import ClassIndex
-from visionkit.data.index import StringTable
+from visionkit.data.strings import StringTable
 from visionkit.metrics import plots, sheets
 from visionkit.metrics.class_scores import average_precision, calibration, true_ranks
 from visionkit.metrics.classification import ClassificationEvaluator, ClassRow

@@ -4,13 +4,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from visionkit.argtypes import Range
+from visionkit.argtypes import Count, Range
 from visionkit.backbones.known import having
 from visionkit.backbones.probing import dependencies, empty_run, parameters_behind
 from visionkit.errors import ConfigError
@@ -20,6 +20,9 @@ LayerDecay = Annotated[float, Range(0.01, 1)]
 """The learning rate's factor from one layer to the one before it."""
 DropPath = Annotated[float, Range(0, 0.99)]
 """How often the last residual branch is left out in training."""
+FrozenStages = Count | Literal["all"]
+"""So many feature maps, and all before them, don't train; or the whole backbone is a function that
+stays as it is, in evaluation mode."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -80,10 +83,13 @@ class Backbone(nn.Module, ABC):
         lr_multiplier: the optimizer's learning rate is multiplied by this for the backbone.
         layer_decay: and by this for each layer that lies between a parameter and the last layer.
         grouped: whether its weights came with group norms in the place of batch norms.
+        in_channels: of the images: 6 where it sees two pictures at once, see
+            :class:`visionkit.models.critic.Critic`.
     """
 
     features: tuple[FeatureSpec, ...] = ()
     grouped: bool = False
+    in_channels: int = 3
 
     def __init__(self, lr_multiplier: float = 1.0, layer_decay: float = 1.0) -> None:
         super().__init__()
@@ -92,13 +98,13 @@ class Backbone(nn.Module, ABC):
         self.lr_multiplier = lr_multiplier
         self.layer_decay = layer_decay
         self._step = 1
-        self._frozen_norm = False
+        self._frozen_norm = self._frozen = False
 
     @abstractmethod
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Map normalised images [B, 3, H, W] to ``{name: [B, C, ~H/stride, ~W/stride]}``."""
+        """Map normalised images [B, in_channels, H, W] to ``{name: [B, C, ~H/s, ~W/s]}``."""
 
-    def finish(self, names: Sequence[str], frozen_stages: int, frozen_norm: bool) -> None:
+    def finish(self, names: Sequence[str], frozen_stages: FrozenStages, frozen_norm: bool) -> None:
         """Measure the maps called ``names``, keep one for each stride, and freeze what is asked."""
         self.features, self._step = probe(self, names)
         self.freeze(frozen_stages, frozen_norm)
@@ -176,20 +182,28 @@ class Backbone(nn.Module, ABC):
         """Say who publishes weights for ``weights=default``, and whether they are downloaded."""
         return "none"
 
-    def freeze(self, stages: int, norm: bool) -> None:
+    def freeze(self, stages: FrozenStages, norm: bool) -> None:
         """Stop training what the first ``stages`` maps are made from, and (``norm``) every norm.
 
         What a map is made from is found by differentiating it, so it holds for any network.
 
+        Args:
+            stages: a number, or ``all``: nothing trains, and the network is in evaluation mode from
+                now on, so that what it says of a picture never changes; gradients pass through it.
+            norm: whether norms stay as they are.
+
         Raises:
             ConfigError: there are fewer maps than ``stages``.
         """
-        if stages > len(self.features):
+        self._frozen = stages == "all"
+        if stages == "all":
+            self.requires_grad_(False)
+        elif stages > len(self.features):
             raise ConfigError(
                 f"backbone.frozen_stages: {stages} stages asked for, this backbone has "
-                f"{len(self.features)}; give 0 to {len(self.features)}"
+                f"{len(self.features)}; give 0 to {len(self.features)}, or all"
             )
-        if stages:
+        elif stages:
             behind = parameters_behind(self, [f.name for f in self.features[:stages]])
             for parameter in self.parameters():
                 if id(parameter) in behind:
@@ -202,8 +216,8 @@ class Backbone(nn.Module, ABC):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training, but leave norms in evaluation that are frozen."""
-        super().train(mode)
+        """Switch to training, but leave what is frozen in evaluation: norms, or everything."""
+        super().train(mode and not self._frozen)
         for module in self.modules():
             if isinstance(module, Norm):
                 own = list(module.parameters(recurse=False))

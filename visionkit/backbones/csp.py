@@ -4,9 +4,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from visionkit.argtypes import Amount, Count, Positive
+from visionkit.argtypes import Amount, Positive
 from visionkit.backbones.attention import AttentionKind
-from visionkit.backbones.base import Backbone, DropPath, LayerDecay
+from visionkit.backbones.base import Backbone, DropPath, FrozenStages, LayerDecay
 from visionkit.backbones.layers import SPPF, ConvNorm, CspBlock
 from visionkit.backbones.weights import load_weights
 from visionkit.errors import ConfigError
@@ -24,7 +24,8 @@ class CspBackbone(Backbone):
         max_channels: bound on the channels of a map, before ``width``.
         stem_stride: 2; or 1 for pictures of some 30 pixels, which halves all strides.
         weights: ``none`` or a file.
-        frozen_stages: the first so many feature maps, and all before them, don't train.
+        frozen_stages: the first so many feature maps, and all before them, don't train; ``all``
+            for the whole backbone, which is then in evaluation mode.
         frozen_norm: normalisation layers keep their statistics and don't train.
         lr_multiplier: for the backbone's parameters.
         layer_decay: factor of the learning rate from each map to the one before it.
@@ -41,7 +42,7 @@ class CspBackbone(Backbone):
         max_channels: Positive = 1024,
         stem_stride: Literal[1, 2] = 2,
         weights: str = "none",
-        frozen_stages: Count = 0,
+        frozen_stages: FrozenStages = 0,
         frozen_norm: bool = False,
         lr_multiplier: Amount = 1.0,
         layer_decay: LayerDecay = 1.0,

@@ -29,6 +29,9 @@ STRIDES: dict[str, tuple[int, ...]] = {
     "squeezenet1_1": (2, 4, 8, 16),
     "vit_b_16": (16,),
     "lenet": (2, 4),
+    "dcgan_critic": (2, 4, 8),
+    "resnet_critic": (2, 4, 8),
+    "stylegan2_critic": (2, 4, 8),
     "timm": (2, 4, 8, 16, 32),
     "torchvision": (2, 4, 8, 16, 32),
 }

@@ -4,8 +4,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from visionkit.argtypes import Amount, Count
-from visionkit.backbones.base import Backbone, LayerDecay
+from visionkit.argtypes import Amount
+from visionkit.backbones.base import Backbone, FrozenStages, LayerDecay
 from visionkit.backbones.weights import load_weights
 from visionkit.errors import ConfigError
 
@@ -22,7 +22,8 @@ class LeNet(Backbone):
         activation: the paper's ``tanh``, or ``relu``.
         pooling: the paper's ``average``, or ``max``.
         weights: ``none`` or a file.
-        frozen_stages: the first so many feature maps, and all before them, don't train.
+        frozen_stages: the first so many feature maps, and all before them, don't train; ``all``
+            for the whole backbone, which is then in evaluation mode.
         frozen_norm: of no effect, it has none.
         lr_multiplier: for the backbone's parameters.
         layer_decay: factor of the learning rate from each map to the one before it.
@@ -34,7 +35,7 @@ class LeNet(Backbone):
         activation: Literal["tanh", "relu"] = "tanh",
         pooling: Literal["average", "max"] = "average",
         weights: str = "none",
-        frozen_stages: Count = 0,
+        frozen_stages: FrozenStages = 0,
         frozen_norm: bool = False,
         lr_multiplier: Amount = 1.0,
         layer_decay: LayerDecay = 1.0,

@@ -10,15 +10,22 @@ CANVAS = 128
 
 
 def empty_run(network: nn.Module, side: int) -> dict[str, Tensor]:
-    """Run a network in evaluation mode on an empty picture [1, 3, side, side], where it is."""
+    """Run a network in evaluation mode on an empty picture [1, C, side, side], where it is."""
     training = network.training
     network.eval()
     try:
         device = next(network.parameters()).device
-        maps: dict[str, Tensor] = network(torch.zeros(1, 3, side, side, device=device))
+        channels = next((c for m in network.modules() if (c := _channels(m))), 3)
+        maps: dict[str, Tensor] = network(torch.zeros(1, channels, side, side, device=device))
     finally:
         network.train(training)
     return maps
+
+
+def _channels(module: nn.Module) -> int | None:
+    """How many channels a backbone says that its images have."""
+    channels = getattr(module, "in_channels", None)
+    return channels if isinstance(channels, int) else None
 
 
 def dependencies(network: nn.Module, names: Sequence[str]) -> list[set[int]]:

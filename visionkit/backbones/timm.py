@@ -9,8 +9,8 @@ import torch
 from huggingface_hub import constants, get_session, try_to_load_from_cache
 from torch import Tensor
 
-from visionkit.argtypes import Amount, Count, nearest
-from visionkit.backbones.base import Backbone, DropPath, LayerDecay
+from visionkit.argtypes import Amount, nearest
+from visionkit.backbones.base import Backbone, DropPath, FrozenStages, LayerDecay
 from visionkit.backbones.weights import load_weights
 from visionkit.errors import CheckpointError, ConfigError
 from visionkit.targets import first_line
@@ -29,7 +29,8 @@ class TimmBackbone(Backbone):
     Args:
         name: a name for ``timm.create_model``, such as ``tf_efficientnet_lite0``.
         weights: ``none``; ``default``: timm's own weights, downloaded; or a file.
-        frozen_stages: the first so many feature maps, and all before them, don't train.
+        frozen_stages: the first so many feature maps, and all before them, don't train; ``all``
+            for the whole backbone, which is then in evaluation mode.
         frozen_norm: normalisation layers keep their statistics and don't train.
         lr_multiplier: for the backbone's parameters.
         layer_decay: factor of the learning rate from each map to the one before it.
@@ -43,7 +44,7 @@ class TimmBackbone(Backbone):
         self,
         name: str = "resnet50",
         weights: str = "none",
-        frozen_stages: Count = 0,
+        frozen_stages: FrozenStages = 0,
         frozen_norm: bool = False,
         lr_multiplier: Amount = 1.0,
         layer_decay: LayerDecay = 1.0,

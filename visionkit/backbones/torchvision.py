@@ -10,8 +10,8 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from visionkit.argtypes import Amount, Count, nearest
-from visionkit.backbones.base import Backbone, DropPath, LayerDecay
+from visionkit.argtypes import Amount, nearest
+from visionkit.backbones.base import Backbone, DropPath, FrozenStages, LayerDecay
 from visionkit.backbones.trunks import make_trunk
 from visionkit.backbones.vit import VisionTransformerTrunk, resized_embedding
 from visionkit.backbones.weights import load_weights
@@ -35,7 +35,8 @@ class TorchvisionBackbone(Backbone):
     Args:
         name: a name for ``torchvision.models.get_model``, such as ``resnet50``.
         weights: ``none``; ``default``: torchvision's best weights, downloaded; or a file.
-        frozen_stages: the first so many feature maps, and all before them, don't train.
+        frozen_stages: the first so many feature maps, and all before them, don't train; ``all``
+            for the whole backbone, which is then in evaluation mode.
         frozen_norm: normalisation layers keep their statistics and don't train.
         lr_multiplier: for the backbone's parameters.
         layer_decay: factor of the learning rate from each layer (map, or encoder block of a vision
@@ -49,7 +50,7 @@ class TorchvisionBackbone(Backbone):
         self,
         name: str = "resnet50",
         weights: str = "none",
-        frozen_stages: Count = 0,
+        frozen_stages: FrozenStages = 0,
         frozen_norm: bool = False,
         lr_multiplier: Amount = 1.0,
         layer_decay: LayerDecay = 1.0,

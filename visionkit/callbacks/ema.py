@@ -7,11 +7,15 @@ import lightning
 import torch
 from torch import Tensor
 
+from visionkit.models.base import Network
 from visionkit.tasks.base import Task
 
 
 class Ema(lightning.Callback):
-    """Keeps an exponential moving average of the model and puts it in place for evaluation.
+    """Keeps an exponential moving average of the weights and puts it in place for evaluation.
+
+    Of a network that trains by turns it is only of the part that is evaluated
+    (:attr:`visionkit.models.base.Network.averaged`).
 
     The decay is ramped: ``decay * (1 - exp(-updates / ramp))``, so that the average forgets the
     random start. It counts optimizer updates. Integer buffers are copied.
@@ -32,7 +36,7 @@ class Ema(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Begin with the weights as they are, unless a checkpoint was loaded."""
-        state = _task(pl_module).model.state_dict()
+        state = _evaluated(pl_module)
         if self.average:
             self.average = {k: v.to(state[k].device) for k, v in self.average.items()}
         else:
@@ -56,7 +60,7 @@ class Ema(lightning.Callback):
         self._step = trainer.global_step
         self.updates += 1
         decay = self.decay * (1 - math.exp(-self.updates / self.ramp) if self.ramp else 1)
-        state = _task(pl_module).model.state_dict()
+        state = _evaluated(pl_module)
         floats = [k for k, v in state.items() if v.is_floating_point()]
         torch._foreach_lerp_(
             [self.average[k] for k in floats], [state[k] for k in floats], 1 - decay
@@ -69,9 +73,8 @@ class Ema(lightning.Callback):
     ) -> None:
         """Evaluate the average; keep the weights aside."""
         if self.decay and self.updates and self._aside is None:
-            model = _task(pl_module).model
-            self._aside = {k: v.detach().clone() for k, v in model.state_dict().items()}
-            model.load_state_dict(self.average)
+            self._aside = {k: v.detach().clone() for k, v in _evaluated(pl_module).items()}
+            _put(pl_module, self.average)
 
     def on_validation_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -91,7 +94,7 @@ class Ema(lightning.Callback):
     def restore(self, pl_module: lightning.LightningModule) -> None:
         """Put the weights back that were kept aside."""
         if self._aside is not None:
-            _task(pl_module).model.load_state_dict(self._aside)
+            _put(pl_module, self._aside)
             self._aside = None
 
     def on_save_checkpoint(
@@ -121,6 +124,17 @@ class Ema(lightning.Callback):
             self.average = {k: v.clone() for k, v in checkpoint["ema"]["model"].items()}
 
 
-def _task(module: lightning.LightningModule) -> Task:
+def _evaluated(module: lightning.LightningModule) -> dict[str, Tensor]:
+    """The tensors whose average is evaluated, by their names in the model."""
+    model = _model(module)
+    return {k: v for k, v in model.state_dict().items() if k.startswith(model.averaged)}
+
+
+def _put(module: lightning.LightningModule, tensors: dict[str, Tensor]) -> None:
+    model = _model(module)
+    model.load_state_dict(tensors, strict=not model.averaged)
+
+
+def _model(module: lightning.LightningModule) -> Network:
     assert isinstance(module, Task)
-    return module
+    return module.model

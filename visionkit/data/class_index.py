@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visionkit.data.index import StringTable
+from visionkit.data.strings import StringTable
 from visionkit.errors import ConfigError
 from visionkit.geometry import Image, read_image
 
@@ -51,6 +51,11 @@ class ClassIndex:
     def exclusive(self) -> bool:
         """Whether each picture has exactly one class."""
         return self.labels.ndim == 1
+
+    @property
+    def grey(self) -> bool:
+        """Whether the pictures are pixels in memory of one channel."""
+        return self.pixels is not None and self.pixels.ndim == 3
 
     def counts(self) -> NDArray[np.int64]:
         """How many pictures there are of each class, [K]."""
@@ -145,8 +150,8 @@ class ClassIndex:
             augment = None
         if augment is not None and not isinstance(augment, ClassificationAugment):
             raise ConfigError(
-                f"augment: {type(augment).__name__} isn't for pictures with classes; choose "
-                "augment=classification, augment=small_images or augment=none"
+                f"augment: {type(augment).__name__} isn't for pictures with classes, or alone; "
+                "choose augment=classification, augment=small_images, augment=flip or augment=none"
             )
         batched = augment is None or augment.batchable
         if self.pixels is not None and self.pixels.shape[1:3] == tuple(canvas) and batched:

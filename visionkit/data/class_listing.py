@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visionkit.data.class_index import ClassIndex
-from visionkit.data.index import StringTable
+from visionkit.data.strings import StringTable
 
 SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "train": ("train", "training"),

@@ -16,9 +16,9 @@ from visionkit.data.coco_entries import Entry, size_of
 from visionkit.data.coco_file import CocoFile, Mended, annotations_of, locate, name_of, open_coco
 from visionkit.data.coco_shapes import Shape, paint, shape_of
 from visionkit.data.defects import lose, lose_by, note
-from visionkit.data.index import StringTable
 from visionkit.data.layout import find_pictures, upright_size
 from visionkit.data.mask_index import MaskIndex
+from visionkit.data.strings import StringTable
 from visionkit.errors import DataError
 from visionkit.results import VOID
 

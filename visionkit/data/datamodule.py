@@ -109,7 +109,8 @@ class DataModule(lightning.LightningDataModule):
             raise DataError(f"{self.root}: no {' or '.join(splits)} split; check data.root")
         same_classes(self.root, self.splits)
         first = self.splits.get("train") or next(iter(self.splits.values()))
-        return DataInfo(first.classes, self.canvas, first.kind, first.counts, first.exclusive)
+        told = (first.kind, first.counts, first.exclusive, first.grey)
+        return DataInfo(first.classes, self.canvas, *told)
 
     def _add(self, split: str, index: Index | None) -> None:
         if index is not None:

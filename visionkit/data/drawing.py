@@ -1,4 +1,4 @@
-"""Shapes on noisy gradients: what the generated sets of boxes and of classes are drawn with.
+"""Shapes on noisy gradients: what the generated sets are drawn with.
 
 Changing any figure or the order of the random draws changes these sets, whose scores are compared:
 raise their versions then.
@@ -22,9 +22,15 @@ Grid = tuple[Floats, Floats]
 
 
 def background(
-    rng: np.random.Generator, height: int, width: int
+    rng: np.random.Generator, height: int, width: int, lines: int | None = None
 ) -> tuple[Floats, NDArray[np.float64], Grid]:
-    """Draw a gradient with up to five distractor lines.
+    """Draw a gradient with distractor lines.
+
+    Args:
+        rng: decides everything else.
+        height: in pixels.
+        width: in pixels.
+        lines: at most so many; None for five.
 
     Returns:
         The canvas [H, W, 3], its base colour [3], and the x and y of each pixel's centre.
@@ -35,16 +41,53 @@ def background(
     along = (np.cos(angle) * (x / width - 0.5) + np.sin(angle) * (y / height - 0.5)).astype("f4")
     slope = rng.uniform(-_GRADIENT, _GRADIENT, 3) * 2
     canvas = (base + along[:, :, None] * slope).astype(np.float32)
-    for _ in range(rng.integers(0, _LINES + 1)):
+    for _ in range(rng.integers(0, (_LINES if lines is None else lines) + 1)):
         ends = rng.uniform(0, 1, (2, 2)) * (width, height)
         distance = _to_segment(x, y, ends[0], ends[1]) - rng.uniform(0.5, 2.0)
         paint(canvas, distance, colour(rng, base))
     return canvas, base, (x, y)
 
 
-def with_noise(canvas: Floats, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Add the noise and round to bytes."""
-    canvas += rng.standard_normal(canvas.shape, np.float32) * np.float32(NOISE)
+def one_shape(
+    rng: np.random.Generator,
+    name: str,
+    size: tuple[int, int],
+    across: tuple[float, float],
+    lines: int | None = None,
+    sigma: float | None = None,
+    turns: tuple[float, float] = (0.0, 2 * np.pi),
+) -> NDArray[np.uint8]:
+    """Draw a picture of one shape, anywhere, whole.
+
+    Args:
+        rng: decides everything else.
+        name: of the shape.
+        size: height and width in pixels.
+        across: least and greatest side of the shape's box, in pixels.
+        lines: see :func:`background`.
+        sigma: see :func:`with_noise`.
+        turns: least and greatest angle that it is turned by, in radians; by default any way round.
+
+    Returns:
+        [H, W, 3] uint8 RGB.
+    """
+    canvas, base, (x, y) = background(rng, *size, lines)
+    corners = outline(name, rng.uniform(*turns))
+    corners -= corners.min(0)
+    corners /= corners.max()
+    side = rng.uniform(*across)
+    corner = rng.uniform(0, 1, 2) * (np.array(size[::-1]) - corners.max(0) * side)
+    away = distance(name, corners * side + corner, x, y)
+    paint(canvas, away, colour(rng, base))
+    return with_noise(canvas, rng, sigma)
+
+
+def with_noise(
+    canvas: Floats, rng: np.random.Generator, sigma: float | None = None
+) -> NDArray[np.uint8]:
+    """Add noise (of sigma 18 unless given) and round to bytes."""
+    sigma = NOISE if sigma is None else sigma
+    canvas += rng.standard_normal(canvas.shape, np.float32) * np.float32(sigma)
     return np.asarray(np.clip(np.rint(canvas), 0, 255), np.uint8)
 
 

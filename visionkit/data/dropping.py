@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
@@ -13,6 +14,8 @@ from visionkit.data.class_lists import same_classes
 from visionkit.data.cores import in_threads
 from visionkit.data.defects import Defect, collecting, lose_by
 from visionkit.data.index import Index, Layout
+from visionkit.data.pair_index import PairIndex, UnpairedIndex
+from visionkit.data.strings import StringTable
 from visionkit.errors import DataError
 from visionkit.ops.distributed import from_first_rank
 
@@ -22,6 +25,8 @@ _PICTURES = {
     "can't be read": "missing-file",
     "the file is empty": "empty-file",
     "truncated": "truncated",
+    r"is \d+ x \d+ pixels": "wrong-size",
+    r"is \d+ pixels wide": "odd-width",
 }
 _MASKS = {
     r"can't be read \(No such": "missing-mask",
@@ -117,9 +122,10 @@ class Dropping:
 
 
 def readable(index: Index) -> Index:
-    """Decode every picture, and mask if there are any, and leave out those that can't be.
+    """Decode every picture, its mask and its partner, and leave out those that can't be read.
 
-    A mask has to have the size of its picture, and no value that stands for nothing.
+    A mask has to have the size of its picture, and no value that stands for nothing; a partner has
+    to have the size of its picture.
 
     Of several ranks the first decodes them for all; before they know of each other, each does.
 
@@ -127,20 +133,32 @@ def readable(index: Index) -> Index:
         index: a split whose pictures are files; any other is returned as it is.
 
     Raises:
-        DataError: there is such a picture, and nobody collects defects.
+        DataError: there is such a picture, and nobody collects defects; or none is left of those
+            that others are to look like.
     """
-    files = getattr(index, "files", None)
+    if isinstance(index, UnpairedIndex):
+        kept = _readable(index.other_side(), index.targets)
+        if not kept.any():
+            folder = Path(index.targets[0]).parent
+            raise DataError(f"{folder}: none of its pictures can be read; mend the set")
+        index = index if kept.all() else index.only_targets(kept)
+    files: StringTable | None = getattr(index, "files", None)
     if files is None:
         return index
+    good = _readable(index, files)
+    return index if good.all() else index.only(good)
 
+
+def _readable(index: Index, files: StringTable) -> NDArray[np.bool_]:
+    """Which pictures can be read, [N]; the others are lost."""
     problems = from_first_rank(lambda: _problems(index))
     good = np.ones(len(index), np.bool_)
     for i, line in problems:
         good[i] = False
-        of_mask = not line.startswith(f"{files[i]}: ")
-        cause = line.partition(": ")[2] if of_mask else line.removeprefix(f"{files[i]}: ")
-        lose_by(DataError(line), kind_of(cause, of_mask))
-    return index if good.all() else index.only(good)
+        other = not line.startswith(f"{files[i]}: ")
+        cause = line.partition(": ")[2] if other else line.removeprefix(f"{files[i]}: ")
+        lose_by(DataError(line), kind_of(cause, other and not isinstance(index, PairIndex)))
+    return good
 
 
 def kind_of(cause: str, of_mask: bool = False) -> str:

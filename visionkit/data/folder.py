@@ -68,7 +68,7 @@ def read_folder(
     if tables:
         columns = Columns(file_column, label_column, multi_label)
         return read_tables(root, split, tables, columns, validation)
-    places = {s: place for s, place in _split_folders(root).items() if _folders_in(place)}
+    places = {s: place for s, place in split_folders(root).items() if _folders_in(place)}
     if places:
         return _from_splits(split, places, validation)
     return _from_one(root, split, validation)
@@ -79,7 +79,7 @@ def _from_splits(split: str, places: Mapping[str, Path], validation: float) -> C
     of_all = [places["train"]] if "train" in places else list(places.values())
     classes = sorted({name for place in of_all for name in _folders_in(place)})
     for name, place in places.items():
-        extra = [c for c in _folders_in(place) if c not in classes and _has_pictures(place / c)]
+        extra = [c for c in _folders_in(place) if c not in classes and has_pictures(place / c)]
         if extra:
             with aside(unless=name == split):
                 lose(
@@ -105,7 +105,7 @@ def _from_splits(split: str, places: Mapping[str, Path], validation: float) -> C
 
 def _from_one(root: Path, split: str, validation: float) -> ClassIndex | None:
     """Read ``<class>/**``."""
-    classes = [name for name in _folders_in(root) if _has_pictures(root / name)]
+    classes = [name for name in _folders_in(root) if has_pictures(root / name)]
     flat = [c for c in classes if c.lower() in (*SPELLINGS["val"], *SPELLINGS["test"])]
     if flat or len(classes) < 2:  # a class may be called train, but hardly test
         found = "no folder in it has pictures"
@@ -126,15 +126,13 @@ def _walk(place: Path, classes: Sequence[str]) -> Listing:
     """All pictures in the class folders of ``place``."""
     files: list[str] = []
     rows: list[tuple[str, ...]] = []
-    empty, unread = [], []
+    empty: list[str] = []
+    unread: list[str] = []
     for name in classes:
         before = len(files)
-        for path in files_below(place / name):
-            suffix = os.path.splitext(path)[1].lower()
-            if suffix in IMAGE_SUFFIXES:
-                files.append(path)
-            elif suffix in _NOT_READ:
-                unread.append(path)
+        found, others = pictures_below(place / name)
+        files += found
+        unread += others
         rows += [(name,)] * (len(files) - before)
         if len(files) == before:
             empty.append(name)
@@ -142,14 +140,33 @@ def _walk(place: Path, classes: Sequence[str]) -> Listing:
     if empty and files:
         note("empty-class", place, f"has no picture of {listed(empty)}", "add some", "noted")
         warnings.append(f"{place}: has no picture of {listed(empty)}")
+    warnings += tell_unread(place, unread)
+    return Listing(place, place, files, rows, tuple(warnings))
+
+
+def pictures_below(folder: Path) -> tuple[list[str], list[str]]:
+    """All pictures below a folder, in order, and the files of kinds that aren't read."""
+    files: list[str] = []
+    unread: list[str] = []
+    for path in files_below(folder):
+        suffix = os.path.splitext(path)[1].lower()
+        if suffix in IMAGE_SUFFIXES:
+            files.append(path)
+        elif suffix in _NOT_READ:
+            unread.append(path)
+    return files, unread
+
+
+def tell_unread(place: Path, unread: Sequence[str]) -> list[str]:
+    """Tell of files of kinds that aren't read, and return the warning, if there are any."""
     for path in unread:
         note("unread-suffix", path, "is of a kind that isn't read", _CONVERT, "dropped")
-    if unread:
-        warnings.append(
-            f"{place}: {len(unread)} file(s) of a kind that isn't read were left out, first "
-            f"{unread[0]}; {_CONVERT}"
-        )
-    return Listing(place, place, files, rows, tuple(warnings))
+    if not unread:
+        return []
+    return [
+        f"{place}: {len(unread)} file(s) of a kind that isn't read were left out, first "
+        f"{unread[0]}; {_CONVERT}"
+    ]
 
 
 def files_below(folder: Path) -> Iterator[str]:
@@ -161,11 +178,12 @@ def files_below(folder: Path) -> Iterator[str]:
                 yield os.path.join(parent, name)
 
 
-def _has_pictures(folder: Path) -> bool:
+def has_pictures(folder: Path) -> bool:
+    """Whether there are any below a folder."""
     return any(os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES for path in files_below(folder))
 
 
-def _split_folders(root: Path) -> dict[str, Path]:
+def split_folders(root: Path) -> dict[str, Path]:
     """The folder of each split that is there."""
     names = {name.lower(): name for name in _folders_in(root)}
     found = {}

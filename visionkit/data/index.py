@@ -5,8 +5,7 @@ them page by page; arrays are not. An index of COCO's 118k pictures takes about 
 """
 
 import itertools
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from visionkit.data.strings import StringTable
 from visionkit.geometry import Image, read_image
 
 if TYPE_CHECKING:
@@ -23,24 +23,6 @@ if TYPE_CHECKING:
     from visionkit.data.cache import ImageCache
 
 
-class StringTable:
-    """An immutable list of paths in two arrays: their bytes, and where each string starts."""
-
-    def __init__(self, strings: Sequence[str]) -> None:
-        encoded = [os.fsencode(s) for s in strings]
-        self._bytes = np.frombuffer(b"".join(encoded), np.uint8)
-        self._offsets = np.zeros(len(encoded) + 1, np.int64)
-        np.cumsum([len(e) for e in encoded], out=self._offsets[1:])
-
-    def __len__(self) -> int:
-        return len(self._offsets) - 1
-
-    def __getitem__(self, i: int) -> str:
-        if not 0 <= i < len(self):
-            raise IndexError(i)
-        return os.fsdecode(self._bytes[self._offsets[i] : self._offsets[i + 1]].tobytes())
-
-
 @dataclass(frozen=True)
 class DataInfo:
     """What a model is built from.
@@ -48,9 +30,10 @@ class DataInfo:
     Attributes:
         classes: names by label.
         canvas: height and width of every picture that the model sees.
-        kind: what is labelled, ``boxes``, ``classes`` or ``masks``.
+        kind: what is labelled, see :class:`Index`.
         count: counts what there is of each class to learn from, see :attr:`counts`.
         exclusive: whether what is labelled has one class only.
+        grey: whether every picture is known to be grey.
     """
 
     classes: tuple[str, ...]
@@ -58,6 +41,7 @@ class DataInfo:
     kind: str
     count: Callable[[], NDArray[np.int64]]
     exclusive: bool
+    grey: bool = False
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -75,8 +59,11 @@ class Index(Protocol):
         image_ids: [N] int64, unique.
         classes: names by label.
         warnings: what was mended while reading, one line each.
-        kind: what is labelled, ``boxes``, ``classes`` or ``masks``.
+        kind: what is labelled, ``boxes``, ``classes`` or ``masks``; ``images`` where nothing is;
+            or that there is another picture for each: its own (``pairs``), or any of a second
+            list (``unpaired``).
         exclusive: whether what is labelled (a picture, an object, a pixel) has one class only.
+        grey: whether every picture is known to be grey, without reading it.
     """
 
     @property
@@ -93,6 +80,9 @@ class Index(Protocol):
 
     @property
     def exclusive(self) -> bool: ...  # noqa: D102
+
+    @property
+    def grey(self) -> bool: ...  # noqa: D102
 
     def __len__(self) -> int: ...
 
@@ -187,6 +177,11 @@ class DetectionIndex:
     def exclusive(self) -> bool:
         """A box has one class."""
         return True
+
+    @property
+    def grey(self) -> bool:
+        """Nothing is known before pictures are read."""
+        return False
 
     def counts(self) -> NDArray[np.int64]:
         """How many boxes there are of each class, [K], crowds left out."""

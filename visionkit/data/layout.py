@@ -14,7 +14,8 @@ from PIL import Image
 
 from visionkit.data.box_checks import Where, check_boxes
 from visionkit.data.defects import WAY_OUT, is_collecting, lose
-from visionkit.data.index import DetectionIndex, StringTable
+from visionkit.data.index import DetectionIndex
+from visionkit.data.strings import StringTable
 from visionkit.errors import DataError
 
 SPLITS = ("train", "val", "test")

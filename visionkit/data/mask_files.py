@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from visionkit.data.cores import in_threads
-from visionkit.data.index import StringTable
 from visionkit.data.mask_index import wrong_size
 from visionkit.data.mask_legend import Legend
+from visionkit.data.strings import StringTable
 from visionkit.errors import DataError
 
 _MEND = "replace the file or take it out of the data set"

@@ -10,8 +10,8 @@ from PIL import Image as Pillow
 
 from visionkit.data.cores import in_threads
 from visionkit.data.defects import naming_way_out
-from visionkit.data.index import StringTable
 from visionkit.data.layout import exif_orientation
+from visionkit.data.strings import StringTable
 from visionkit.errors import DataError
 from visionkit.geometry import Image, read_image
 from visionkit.results import VOID
@@ -87,6 +87,11 @@ class MaskIndex:
     def exclusive(self) -> bool:
         """A pixel has one class."""
         return True
+
+    @property
+    def grey(self) -> bool:
+        """Nothing is known before pictures are read."""
+        return False
 
     def path(self, i: int) -> str:
         """The file of picture ``i``."""

@@ -172,9 +172,9 @@ def _places(root: Path, spellings: Iterable[str]) -> Iterator[tuple[Path, Path]]
     for name in spellings:
         for images, masks in _both(root, _IMAGES, root, _MASKS):
             yield from _both(images, (name,), masks, (name,))
-        for here in _inside(root, (name,)):
+        for here in inside(root, (name,)):
             yield from _both(here, _IMAGES, here, _MASKS)
-            for masks in _inside(root, [name + ending for ending in _BESIDE]):
+            for masks in inside(root, [name + ending for ending in _BESIDE]):
                 yield here, masks
             yield here, here
 
@@ -183,13 +183,13 @@ def _both(
     first: Path, names: Iterable[str], second: Path, others: Iterable[str]
 ) -> Iterator[tuple[Path, Path]]:
     """Folders called as one of ``names`` in ``first`` with those called as ``others``."""
-    there = list(_inside(second, others))
-    for one in _inside(first, names):
+    there = list(inside(second, others))
+    for one in inside(first, names):
         for other in there:
             yield one, other
 
 
-def _inside(folder: Path, names: Iterable[str]) -> Iterator[Path]:
+def inside(folder: Path, names: Iterable[str]) -> Iterator[Path]:
     """Those folders in a folder that are called by one of ``names``, in any case."""
     there = {name.lower(): name for name in sorted(names_in(folder))}
     for name in names:

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from visionkit.argtypes import Range
 from visionkit.data.class_listing import Listing, hold_out, parts
 from visionkit.data.defects import aside
-from visionkit.data.index import StringTable
 from visionkit.data.layout import SPLITS, check_root, listed, lose_split
 from visionkit.data.mask_classes import LARGEST, LISTS, Colour, Entry, find_list, read_entries
 from visionkit.data.mask_files import MaskFiles, values_in
@@ -36,6 +35,7 @@ from visionkit.data.mask_sets import (
     voc_colour,
     with_palette,
 )
+from visionkit.data.strings import StringTable
 from visionkit.errors import ConfigError, DataError
 from visionkit.results import VOID
 

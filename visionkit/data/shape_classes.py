@@ -92,15 +92,8 @@ def draw_one(rng: np.random.Generator, label: int) -> NDArray[np.uint8]:
         [H, W, 3] uint8 RGB.
     """
     height, width = rng.integers(_SIDES[0], _SIDES[1] + 1, 2).tolist()
-    canvas, base, (x, y) = drawing.background(rng, height, width)
-    corners = drawing.outline(CLASSES[label], rng.uniform(0, 2 * np.pi))
-    corners -= corners.min(0)
-    corners /= corners.max()
-    across = rng.uniform(drawing.SMALLEST, min(height, width) * _LARGEST)
-    corner = rng.uniform(0, 1, 2) * (np.array([width, height]) - corners.max(0) * across)
-    away = drawing.distance(CLASSES[label], corners * across + corner, x, y)
-    drawing.paint(canvas, away, drawing.colour(rng, base))
-    return drawing.with_noise(canvas, rng)
+    across = drawing.SMALLEST, min(height, width) * _LARGEST
+    return drawing.one_shape(rng, CLASSES[label], (height, width), across)
 
 
 read_shape_classes.generates = True  # type: ignore[attr-defined]  # its folder need not be there

@@ -14,12 +14,14 @@ from visionkit.data.defects import WAY_OUT, Defect, collecting
 from visionkit.data.index import DetectionIndex, Index
 from visionkit.data.layout import SPLITS, check_root
 from visionkit.data.mask_index import MaskIndex
+from visionkit.data.pair_index import UnpairedIndex
 from visionkit.doctor.boxes import box_defects
 from visionkit.doctor.classes import check_classes, conflicts
 from visionkit.doctor.duplicates import alike, joined, same
 from visionkit.doctor.masks import mask_defects
-from visionkit.doctor.pictures import Look
-from visionkit.doctor.scan import path_of, scan, shapes_of
+from visionkit.doctor.partners import look_at_both
+from visionkit.doctor.pictures import Look, without_usual_grey
+from visionkit.doctor.scan import path_of, shapes_of
 from visionkit.doctor.unlisted import unlisted
 from visionkit.errors import DataError
 
@@ -140,16 +142,16 @@ def examine(
     if not splits:
         return Findings(data.root, data.canvas, {}, {}, defects, notes=notes)
     told = {split: {d.kind for d in defects if d.split == split} for split in splits}
-    looks = scan(splits, threads, console)
+    looks, others = look_at_both(splits, threads, console)
     seen = {(d.kind, d.file) for d in defects}
     defects += [
         defect
         for split in splits
-        for look in looks[split]
+        for look in (*looks[split], *others.get(split, ()))
         for defect in look.defects
         if (defect.kind, defect.file) not in seen
     ]
-    defects = _without_usual_grey(defects, sum(map(len, splits.values())))
+    defects = without_usual_grey(defects, sum(map(len, splits.values())))
     for split, index in splits.items():
         if isinstance(index, DetectionIndex):
             sizes = shapes_of(looks[split], index)
@@ -163,7 +165,13 @@ def examine(
         for split, index in splits.items()
         for i in range(len(index))
     ]
-    flat = [look for split in splits for look in looks[split]]
+    places += [
+        Place(split, i, index.targets[i])
+        for split, index in splits.items()
+        if isinstance(index, UnpairedIndex)
+        for i in range(len(index.targets))
+    ]
+    flat = [look for each in (looks, others) for split in each for look in each[split]]
     exact = same([look.digest for look in flat])
     near = _near(flat, exact, limits.near)
     exact, twice = _listed_once(exact, places)
@@ -229,12 +237,6 @@ def _from_error(root: Path, split: str, error: DataError) -> Defect:
         file, cause = str(root), head or line
     kind = next((kind for pattern, kind in _KINDS.items() if re.search(pattern, cause)), None)
     return Defect(kind or "unusable-split", file, cause, mend or "mend it", "stops", split)
-
-
-def _without_usual_grey(defects: list[Defect], pictures: int) -> list[Defect]:
-    """Leave out that pictures are grey where most are: then it is no surprise."""
-    grey = sum(defect.kind == "grey" for defect in defects)
-    return [d for d in defects if d.kind != "grey"] if grey > pictures / 2 else defects
 
 
 def _listed_once(

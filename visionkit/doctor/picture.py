@@ -45,15 +45,18 @@ def draw_report(path: Path, found: Findings) -> None:
     sizes = {s: shapes_of(found.looks[s], index) for s, index in found.splits.items()}
     panels = _panels(found, sizes)
     columns = (len(panels) + 1) // 2
-    widths = [1.15, *[1.0] * columns, *([0.8] if found.defects else [])]
+    classes = any(index.classes for index in found.splits.values())
+    widths = [*([1.15] if classes else []), *[1.0] * columns, *([0.8] if found.defects else [])]
+    widths = widths or [1.0]  # nothing could be read
     figure = Figure(figsize=(4.1 * sum(widths), 7.6), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2, len(widths), width_ratios=widths)
-    draw_classes(axes_at(figure, grid[:, 0]), found)
+    if classes:
+        draw_classes(axes_at(figure, grid[:, 0]), found)
     for n, panel in enumerate(panels):
         last = n == len(panels) - 1 and n % 2 == 0
         rows = slice(0, 2) if last and len(panels) == 1 else n % 2
-        panel(axes_at(figure, grid[rows, 1 + n // 2]))
+        panel(axes_at(figure, grid[rows, classes + n // 2]))
     if found.defects:
         _defects(axes_at(figure, grid[:, -1]), found)
     figure.suptitle(_title(found), x=0.01, ha="left", fontsize=12, color=INK)

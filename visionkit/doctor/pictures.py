@@ -266,3 +266,9 @@ def _damage(data: bytes, kind: str) -> str:
     except (OSError, SyntaxError, ValueError, struct.error, Pillow.DecompressionBombError) as error:
         return " ".join(str(error).split()) or type(error).__name__
     return ""
+
+
+def without_usual_grey(defects: list[Defect], pictures: int) -> list[Defect]:
+    """Leave out that pictures are grey where most are: then it is no surprise."""
+    grey = sum(defect.kind == "grey" for defect in defects)
+    return [d for d in defects if d.kind != "grey"] if grey > pictures / 2 else defects

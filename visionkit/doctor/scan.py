@@ -24,6 +24,7 @@ from visionkit.data.cores import cores
 from visionkit.data.defects import Defect
 from visionkit.data.index import DetectionIndex, Index
 from visionkit.data.mask_index import MaskIndex
+from visionkit.data.pair_index import PairIndex, UnpairedIndex
 from visionkit.doctor.masks import look_at_mask
 from visionkit.doctor.overheard import Said, damage, overhearing
 from visionkit.doctor.pictures import REPLACE, Look, digest_of, look_at
@@ -109,7 +110,8 @@ def path_of(split: str, index: Index, i: int) -> str:
     """The file of picture ``i``; of pixels in memory, ``split[i]``."""
     if isinstance(index, ClassIndex) and index.files is None:
         return f"{split}[{i}]"
-    return str(index.path(i)) if isinstance(index, ClassIndex | DetectionIndex | MaskIndex) else ""
+    known = (ClassIndex, DetectionIndex, MaskIndex, PairIndex, UnpairedIndex)
+    return str(index.path(i)) if isinstance(index, known) else ""
 
 
 def shapes_of(looks: Sequence[Look], index: Index) -> NDArray[np.int64]:

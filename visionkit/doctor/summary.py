@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from visionkit.data.defects import Defect
 from visionkit.data.index import DetectionIndex, Index
 from visionkit.data.mask_index import MaskIndex
+from visionkit.data.pair_index import UnpairedIndex
 from visionkit.doctor.classes import amounts, examples, extremes
 from visionkit.doctor.examine import Findings, Place, harms
 from visionkit.doctor.masks import mask_pixels
@@ -63,7 +64,8 @@ def summarise(found: Findings) -> dict[str, Any]:
     ``splits`` has, for each, ``pictures``, ``readable``, the counts of ``classes``, and for boxes
     ``boxes``, ``crowds`` and ``empty`` pictures; for masks the counts are pixels, and there are
     ``masks`` (readable ones), ``unlabelled`` (all void), ``void`` (part of the pixels) and
-    ``shown_in`` (masks that show each class). Lengths are in original pixels; ``on_canvas`` is
+    ``shown_in`` (masks that show each class); for two lists of pictures ``others``, how many the
+    second has. Lengths are in original pixels; ``on_canvas`` is
     after scaling to the canvas. Quantiles are those of 0, 5, 25, 50, 75, 95 and 100 %.
     """
     sizes = {split: shapes_of(found.looks[split], i) for split, i in found.splits.items()}
@@ -138,6 +140,8 @@ def _split(found: Findings, split: str, index: Index) -> dict[str, Any]:
         figures["unlabelled"] = int(((each > 0) & (each == void)).sum())
         figures["void"] = round(float(void.sum() / max(1, each.sum())), 6)
         figures["shown_in"] = examples(index, looks)
+    elif isinstance(index, UnpairedIndex):
+        figures["others"] = len(index.targets)
     return figures | {"classes": amounts(index, looks)}
 
 

@@ -39,8 +39,9 @@ def print_findings(found: Findings, summary: dict[str, Any], console: Console) -
     found, summary = _printable(found), printable(summary)
     if found.splits:
         console.print(_splits(summary))
-        console.print()
-        console.print(_class_table(summary))
+        if any(index.classes for index in found.splits.values()):
+            console.print()
+            console.print(_class_table(summary))
         for line in _lines(summary):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
     for note in found.notes:
@@ -108,7 +109,9 @@ def _survives_dropping(found: Findings) -> bool:
 
 
 def _usable(look: Look) -> bool:
-    """Whether a picture can be read, and its mask, if it has one, has its size and no defect."""
+    """Whether a picture can be read, and what belongs to it has its size and no defect."""
+    if any(map(_stops, look.defects)):
+        return False
     mask = look.mask
     if mask is not None and (mask.size != look.size or any(map(_stops, mask.defects))):
         return False
@@ -127,11 +130,12 @@ def _silent(defect: Defect) -> bool:
 def _splits(summary: dict[str, Any]) -> Table:
     first = next(iter(summary["splits"].values()))
     columns = [column for column, value in first.items() if not isinstance(value, dict)]
-    table = _plain_table("split", *columns, "classes")
+    has_classes = any(figures["classes"] for figures in summary["splits"].values())
+    table = _plain_table("split", *columns, *(["classes"] if has_classes else []))
     for split, figures in summary["splits"].items():
         seen = sum(count > 0 for count in figures["classes"].values())
-        classes = f"{seen} of {len(figures['classes'])}"
-        table.add_row(split, *(_figure(figures[c]) for c in columns), classes)
+        classes = [f"{seen} of {len(figures['classes'])}"] if has_classes else []
+        table.add_row(split, *(_figure(figures[c]) for c in columns), *classes)
     return table
 
 

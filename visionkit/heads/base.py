@@ -26,6 +26,8 @@ class PredictOptions:
         scales: average what is said of the picture at these sizes, in parts of the canvas.
         window: height and width of windows that slide over a larger canvas; None to see it whole.
         overlap: the part of a window that the next one sees again, 0..0.9.
+        truncation: of what is made from noise, see :class:`visionkit.generators.base.Generator`.
+        reverse: turn pictures of the second kind into the first, where both ways were learned.
     """
 
     confidence: float = 0.001
@@ -35,6 +37,8 @@ class PredictOptions:
     scales: tuple[float, ...] = (1.0,)
     window: tuple[int, int] | None = None
     overlap: float = 0.5
+    truncation: float = 1.0
+    reverse: bool = False
 
 
 class Head(nn.Module, ABC):

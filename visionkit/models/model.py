@@ -7,58 +7,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from visionkit.backbones.base import Backbone
+from visionkit.backbones.base import Backbone, FeatureSpec
 from visionkit.backbones.norms import group_norms, tolerate_single
 from visionkit.backbones.probing import parameters_behind
 from visionkit.batch import Batch
 from visionkit.build import PACKAGES, build, expect
-from visionkit.heads.base import Head
-from visionkit.models.views import observe
+from visionkit.data.index import DataInfo
+from visionkit.heads.base import Head, PredictOptions
+from visionkit.models.base import Network, Statistics
+from visionkit.models.normalise import Normalise
+from visionkit.models.views import check_views, observe
 from visionkit.necks.base import Neck
+from visionkit.ops.lots import drawing_by_pictures
 from visionkit.results import Result
 
 log = logging.getLogger(__name__)
 
 
-class Normalise(nn.Module):
-    """From 0..255 to zero mean and unit deviation, inside the network so that exports have it too.
-
-    Args:
-        mean: of each channel, in 0..1.
-        std: likewise.
-    """
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(1, len(mean), 1, 1), persistent=False)
-        self.register_buffer("std", torch.ones(1, len(std), 1, 1), persistent=False)
-        self.mean: Tensor
-        self.std: Tensor
-        self.set(mean, std)
-
-    def set(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Use other figures."""
-        self.mean.copy_(torch.tensor(mean).view_as(self.mean) * 255)
-        self.std.copy_(torch.tensor(std).view_as(self.std) * 255)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map [B, 3, H, W] uint8, or float in 0..255, to float32."""
-        return (images.float() - self.mean) / self.std
-
-
-class Model(nn.Module):
+class Model(Network):
     """A network for one task, put together from interchangeable parts.
 
     Args:
         backbone: gives feature maps and says what mean and std it wants.
         neck: made from the backbone's maps.
         head: made from the neck's maps.
-
-    Attributes:
-        grouped: the parts that have group norms in the place of batch norms.
     """
-
-    grouped: tuple[str, ...] = ()
 
     def __init__(self, backbone: Backbone, neck: Neck, head: Head) -> None:
         super().__init__()
@@ -70,14 +43,79 @@ class Model(nn.Module):
         x = self.normalise(images)
         return self.head(self.neck(self.backbone(x)), (images.shape[-2], images.shape[-1]))
 
+    @property
+    def trained(self) -> tuple[nn.Module, ...]:
+        """See :class:`Network`: all of it at once."""
+        return (self,)
+
+    @property
+    def statistics(self) -> tuple[Statistics, Statistics]:
+        """See :class:`Network`: what the backbone wants."""
+        return self.backbone.mean, self.backbone.std
+
+    def set_statistics(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """See :class:`Network`."""
+        self.backbone.mean, self.backbone.std = _three(mean), _three(std)
+        self.normalise.set(mean, std)
+
+    @property
+    def calibrates(self) -> bool:  # type: ignore[override]
+        """See :class:`Network`: as the head says."""
+        return self.head.calibrates
+
+    @property
+    def options(self) -> PredictOptions:  # type: ignore[override]
+        """See :class:`Network`: the head's."""
+        return self.head.options
+
+    @options.setter
+    def options(self, options: PredictOptions) -> None:
+        self.head.options = options
+
+    def check(self, info: DataInfo) -> None:
+        """See :class:`Network`."""
+        self.head.check(info)
+
+    def prepare(self, info: DataInfo) -> None:
+        """See :class:`Network`."""
+        self.head.prepare(info)
+
+    def check_options(self, options: PredictOptions, canvas: tuple[int, int] | None = None) -> None:
+        """See :class:`Network`."""
+        self.head.check_options(options)
+        if canvas is not None:
+            check_views(self, canvas, options)
+
     def observe(self, images: Tensor) -> Any:
         """Do what :meth:`forward` does, looking as often as the head's options say."""
         return observe(self, images, self.head.options)
 
+    def judge(self, batch: Batch) -> tuple[dict[str, Tensor], list[Result]]:
+        """See :class:`Network`."""
+        return self.weigh(self.observe(batch.images), batch)
+
+    def weigh(self, raw: Any, batch: Batch) -> tuple[dict[str, Tensor], list[Result]]:
+        """Return losses and results from one pass through the network.
+
+        What a loss draws by lot depends on the pictures of the batch alone.
+        """
+        with drawing_by_pictures(batch):
+            losses = self.head.loss(raw, batch)
+        return losses, self.head.predict(raw, batch)
+
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Result]:
-        """Return a result in original pixels for each picture."""
+        """See :class:`Network`."""
         return self.head.predict(self.observe(batch.images), batch)
+
+    def calibrate(self, raws: Sequence[Any], batches: Sequence[Batch]) -> None:
+        """See :class:`Network`."""
+        self.head.calibrate(raws, batches)
+
+
+def _three(figures: Sequence[float]) -> Statistics:
+    red, green, blue = figures
+    return red, green, blue
 
 
 def build_model(
@@ -114,7 +152,7 @@ def build_model(
     for name in grouped:
         group_norms(getattr(model, name))
     model.grouped = grouped if not backbone.grouped else ("backbone", *grouped)
-    _freeze_idle(model)
+    freeze_idle(backbone, neck, head.used)
     tolerate_single(model)
     return model
 
@@ -130,10 +168,10 @@ def _grouped(spec: Mapping[str, Any]) -> tuple[str, ...]:
     return ("backbone", "neck", "head") if fresh else ("neck", "head")
 
 
-def _freeze_idle(model: Model) -> None:
+def freeze_idle(backbone: Backbone, neck: Neck, used: Sequence[FeatureSpec]) -> None:
     """Stop training what no map of the head's depends on: ranks would wait for its gradients."""
-    parts = nn.Sequential(model.backbone, model.neck)
-    behind = parameters_behind(parts, [f.name for f in model.head.used])
+    parts = nn.Sequential(backbone, neck)
+    behind = parameters_behind(parts, [f.name for f in used])
     for parameter in parts.parameters():
         if id(parameter) not in behind:
             parameter.requires_grad_(False)

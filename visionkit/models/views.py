@@ -48,13 +48,12 @@ def observe(model: "Model", images: Tensor, options: PredictOptions) -> Any:
     return model.head.assemble(raws, places, canvas)
 
 
-def check_views(model: "Model", canvas: tuple[int, int]) -> None:
+def check_views(model: "Model", canvas: tuple[int, int], options: PredictOptions) -> None:
     """Find out before training whether the network takes the sizes that its options ask for.
 
     Raises:
         ConfigError: it doesn't take one of them.
     """
-    options = model.head.options
     if options.window is None and tuple(options.scales) == (1.0,):
         return
     whole = [min(side, most) for side, most in zip(canvas, options.window or canvas, strict=True)]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from visionkit import checkpoint
 from visionkit.backbones.base import IMAGENET_MEAN, IMAGENET_STD
 from visionkit.errors import CheckpointError
+from visionkit.models.base import Network
 from visionkit.models.model import Model
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ _BODIES = (
 )
 
 
-def start_from(model: Model, path: str | Path, classes: Sequence[str] = ()) -> None:
+def start_from(model: Network, path: str | Path, classes: Sequence[str] = ()) -> None:
     """Fill a whole model from a file; the layers of the classes may differ.
 
     The file is a visionkit checkpoint, or the state dict of torchvision's Faster R-CNN with a
@@ -75,6 +76,10 @@ def start_from(model: Model, path: str | Path, classes: Sequence[str] = ()) -> N
     state = _detector(path)
     if state is None:
         checkpoint.start_from(model, path)
+    elif not isinstance(model, Model):
+        raise CheckpointError(
+            f"{path}: holds a detector, this network is none; give a visionkit checkpoint of it"
+        )
     else:
         _load_detector(model, state, path, classes)
 

@@ -6,16 +6,18 @@ from typing import Any
 from visionkit.geometry import Image
 from visionkit.render.boxes import draw_boxes
 from visionkit.render.classes import compare_classes, draw_classes
+from visionkit.render.generated import compare_generated, draw_generated
 from visionkit.render.masks import compare_masks, draw_mask
 from visionkit.render.panels import side_by_side
-from visionkit.results import Classification, Detections, Result, SemanticMask
+from visionkit.results import Classification, Detections, Generated, Result, SemanticMask
 
 
 def draw(image: Image, result: Result, *, scores: bool = True, line: int | None = None) -> Image:
     """Draw a result on its picture.
 
     Boxes have a tag each; classes stand below the picture; masks lie over the picture, made grey,
-    in the colours of their classes, with a legend below.
+    in the colours of their classes, with a legend below. What was made from the picture stands
+    beside it; what was made from noise stands alone.
 
     Args:
         image: [H, W, 3] uint8 RGB; it isn't changed.
@@ -34,7 +36,7 @@ def compare(image: Image, truth: Result, result: Result) -> Image:
     """Show the truth of a picture and what was predicted.
 
     Boxes and masks are drawn on two copies side by side; classes stand below the picture, a wrong
-    one in red.
+    one in red. What was made from a picture stands between it and what it was to become.
     """
     return _COMPARED.get(type(result), _pair)(image, truth, result)
 
@@ -48,8 +50,10 @@ _DRAWN: dict[type, Callable[[Image, Any, bool, int | None], Image]] = {
     Classification: draw_classes,
     Detections: draw_boxes,
     SemanticMask: draw_mask,
+    Generated: draw_generated,
 }
 _COMPARED: dict[type, Callable[[Image, Any, Any], Image]] = {
     Classification: compare_classes,
     SemanticMask: compare_masks,
+    Generated: compare_generated,
 }

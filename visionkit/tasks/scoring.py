@@ -1,16 +1,19 @@
 """Losses and figures over a split: the same code in validation, at the end of training, later."""
 
 import contextlib
+import inspect
 import time
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from visionkit.batch import Batch
-from visionkit.heads.base import Head
+from visionkit.build import call, expect
+from visionkit.data.datamodule import DataModule
 from visionkit.metrics.base import Evaluator
+from visionkit.models.base import Network
 from visionkit.models.model import Model
 from visionkit.ops.distributed import from_first_rank, gather_objects
 from visionkit.ops.nested import map_tensors
@@ -18,7 +21,7 @@ from visionkit.results import Result
 
 
 class Scorer:
-    """Collects what a head says of batch after batch.
+    """Collects what a network says of batch after batch.
 
     Args:
         evaluator: scores the results; None to collect losses only.
@@ -46,20 +49,15 @@ class Scorer:
         if self.evaluator is not None:
             self.evaluator.reset()
 
-    def update(self, head: Head, raw: object, batch: Batch) -> list[Result]:
-        """Take losses and results from one pass through the network; return the results.
-
-        What a loss draws by lot depends on the pictures of the batch alone.
-        """
-        with drawing_by_pictures(batch):
-            losses = head.loss(raw, batch)
+    def update(
+        self, losses: Mapping[str, Tensor], results: Sequence[Result], batch: Batch
+    ) -> None:
+        """Take what a network says of a batch."""
         for name, value in losses.items():
             self._losses[name] = self._losses.get(name, 0.0) + float(value) * len(batch)
         self._images += len(batch)
-        results = head.predict(raw, batch)
         if self.evaluator is not None:
             self.evaluator.update([m.image_id for m in batch.meta], results)
-        return results
 
     def metrics(self) -> dict[str, float]:
         """The figures over all ranks, with ``loss`` and ``images``."""
@@ -76,24 +74,7 @@ class Scorer:
 
 
 @contextlib.contextmanager
-def drawing_by_pictures(batch: Batch) -> Iterator[None]:
-    """Let torch's random numbers follow from a batch's image ids; then go on as if none were drawn.
-
-    Concerns the generators of the processor and of the CUDA device that the batch is on.
-    """
-    ids = np.array([m.image_id for m in batch.meta], np.int64)
-    seed = zlib.crc32(ids.tobytes())
-    device = batch.images.device
-    cuda = [device.index] if device.type == "cuda" else []
-    with torch.random.fork_rng(cuda):
-        torch.default_generator.manual_seed(seed)
-        for index in cuda:
-            torch.cuda.default_generators[index].manual_seed(seed)
-        yield
-
-
-@contextlib.contextmanager
-def exactly(model: Model, device: torch.device) -> Iterator[None]:
+def exactly(model: Network, device: torch.device) -> Iterator[None]:
     """Put a model into evaluation mode on a device, in float32 without TensorFloat shortcuts."""
     model.eval().to(device)
     model.to(memory_format=torch.contiguous_format)
@@ -108,9 +89,25 @@ def exactly(model: Model, device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = convolutions
 
 
+def make_evaluator(factory: Callable[..., Any], data: DataModule, split: str) -> Evaluator:
+    """Build the evaluator of a split.
+
+    Args:
+        factory: from configuration; one with a parameter ``train`` is also given the index of the
+            training split, None where the set has none.
+        data: has the split, or can read it.
+        split: its name.
+    """
+    given: dict[str, Any] = {"index": data.need(split)}
+    if "train" in inspect.signature(factory).parameters:
+        data.read("train")
+        given["train"] = data.splits.get("train")
+    return expect(call(factory, "evaluator", **given), Evaluator, "evaluator")  # type: ignore[no-any-return]
+
+
 @torch.no_grad()
 def score(
-    model: Model, batches: Iterable[Batch], evaluator: Evaluator, device: torch.device
+    model: Network, batches: Iterable[Batch], evaluator: Evaluator, device: torch.device
 ) -> dict[str, float]:
     """Evaluate a model in float32 and return its figures and their details, with ``seconds``.
 
@@ -126,7 +123,8 @@ def score(
     with exactly(model, device):
         for cpu_batch in batches:
             batch = cpu_batch.to(device, non_blocking=True)
-            scorer.update(model.head, model.observe(batch.images), batch)
+            losses, results = model.judge(batch)
+            scorer.update(losses, results, batch)
     figures = scorer.metrics() | from_first_rank(evaluator.details)
     return figures | {"seconds": time.perf_counter() - start}
 
@@ -147,5 +145,5 @@ def calibrate(model: Model, batches: Iterable[Batch], device: torch.device) -> N
             seen.append((map_tensors(raw, torch.Tensor.cpu), batch.without_pixels()))
     seen = [pair for part in gather_objects(seen) for pair in part]
     model.to("cpu")
-    model.head.calibrate([raw for raw, _ in seen], [batch for _, batch in seen])
+    model.calibrate([raw for raw, _ in seen], [batch for _, batch in seen])
     model.to(device)

@@ -1,7 +1,6 @@
 """Training with targets: whatever the head, its losses are summed and its results are scored."""
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,14 +10,11 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from visionkit.argtypes import Amount, Count
 from visionkit.batch import Batch
-from visionkit.build import call, expect
-from visionkit.errors import ConfigError
 from visionkit.metrics.base import Evaluator
 from visionkit.models.model import Model
 from visionkit.results import Result
 from visionkit.tasks.base import Task
 from visionkit.tasks.optim import parameter_groups
-from visionkit.tasks.scoring import Scorer
 
 
 class SupervisedTask(Task):
@@ -53,9 +49,8 @@ class SupervisedTask(Task):
         compile: bool = False,
         channels_last: bool = False,
     ) -> None:
-        super().__init__(name, model, entry)
+        super().__init__(name, model, entry, optimizer, scheduler, evaluator)
         self.model: Model
-        self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.l1, self.l2, self.reference_batch = l1, l2, reference_batch
         self.channels_last = channels_last
         if channels_last:
@@ -64,9 +59,7 @@ class SupervisedTask(Task):
         self._forward: list[Callable[[Tensor], Any]] = [
             torch.compile(model, dynamic=False) if compile else model
         ]
-        self.scorer = Scorer(evaluator)
         self._decayed: list[Tensor] | None = None
-        self.last_results: tuple[Batch, list[Result]] | None = None
 
     def raw(self, batch: Batch) -> Any:
         """Run the network once."""
@@ -94,45 +87,12 @@ class SupervisedTask(Task):
         squares = torch.stack([p.square().sum() for p in self._decayed]).sum()
         return self.l1 * absolute + self.l2 / 2 * squares
 
-    def on_validation_epoch_start(self) -> None:
-        """Forget the last epoch's results."""
-        self.scorer.reset()
+    def judge(self, batch: Batch) -> tuple[dict[str, Tensor], list[Result]]:
+        """Return losses and results from one pass through the network."""
+        return self.model.weigh(self.raw(batch), batch)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Take losses and results of a batch from one pass through the network."""
-        results = self.scorer.update(self.model.head, self.raw(batch), batch)
-        self.last_results = (batch, results)
-
-    def on_validation_epoch_end(self) -> None:
-        """Score the whole split, once over all ranks."""
-        metrics = self.scorer.metrics()
-        monitor = self.scorer.monitor[0]
-        figures = {k: v for k, v in metrics.items() if k != "images"}
-        # a loss and a figure may share a name, as Dice's do
-        parts = {f"{k}_loss" if k in figures else k: v for k, v in self.scorer.losses.items()}
-        logged = {f"val/{k}": v for k, v in (figures | parts).items()}
-        self.log_dict(logged, batch_size=1)
-        self.last_results = None  # it would keep the batch in memory
-        self.log(monitor, metrics[monitor], prog_bar=True, logger=False, batch_size=1)
-
-    def configure_optimizers(self) -> Mapping[str, Any]:  # type: ignore[override]
-        """Build optimizer and schedule over :func:`parameter_groups`."""
-        keywords = getattr(self.make_optimizer, "keywords", {})
-        lr = float(keywords.get("lr", 1e-3)) * self._batch_factor()
-        groups = parameter_groups(self.model, lr, float(keywords.get("weight_decay", 0.0)))
-        optimizer = expect(call(self.make_optimizer, "optimizer", groups), Optimizer, "optimizer")
-        if self.make_scheduler is None:
-            return {"optimizer": optimizer}
-        steps = self.trainer.estimated_stepping_batches
-        if math.isinf(steps):
-            raise ConfigError("trainer.max_epochs: the schedule has no end; give max_epochs")
-        schedule = call(self.make_scheduler, "scheduler", optimizer, total_steps=int(steps))
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
-
-    def _batch_factor(self) -> float:
+    def lr_factor(self, number: int) -> float:
+        """Grow with the total batch, if asked to."""
         if not self.reference_batch:
             return 1.0
         data = self.trainer.datamodule  # type: ignore[attr-defined]

@@ -1,0 +1,81 @@
+"""Every adversarial model at every size, and every critic's head over every family of backbones."""
+
+import pytest
+import torch
+from small_gans import MODELS
+
+from visionkit.build import plain
+from visionkit.compose import compose, config_dir, groups
+from visionkit.models.build import build_critic, build_network
+
+FOUND = groups([config_dir()])
+HEADS = [name for name in FOUND["head"] if "discriminator" in name]
+BACKBONES = [
+    *("csp", "lenet", "timm", "dcgan_critic", "resnet_critic", "stylegan2_critic", "patchgan"),
+    *("torchvision backbone.name=resnet18", "torchvision backbone.name=vit_b_32"),
+]
+NOISE = [m for m in MODELS if m not in ("pix2pix", "cyclegan")]
+
+
+def spec_of(*words):
+    return plain(compose(["task=generation", "data.root=.", *words]))
+
+
+def built(model, canvas, *words, channels=3):
+    torch.manual_seed(0)
+    return build_network(spec_of(f"model={model}", *MODELS[model], *words), 3, canvas, channels)
+
+
+def unused(module):
+    return [n for n, p in module.named_parameters() if p.requires_grad and p.grad is None]
+
+
+@pytest.mark.parametrize("canvas", [(28, 28), (32, 32), (64, 64), (128, 128), (32, 48)])
+@pytest.mark.parametrize("model", NOISE)
+def test_a_model_takes_the_size_of_the_data(model, canvas):
+    gan = built(model, canvas)
+    labels = torch.eye(3)[:2] if gan.conditional else None
+    made = gan.generate(torch.randn(2, gan.generator.latent), labels)
+    assert made.shape == (2, 3, *canvas)
+    said = gan.critic(made, labels)
+    assert all(torch.isfinite(logits).all() and len(logits) == 2 for logits in said)
+    torch.stack([logits.sum() for logits in said]).sum().backward()
+    assert unused(gan.critic) == unused(gan.generator) == []
+    gan.eval()
+    first = gan.sample([3, 4], truncation=0.7)
+    again = gan.sample([4], [first[1].label] if gan.conditional else None, truncation=0.7)
+    assert first[1].image.shape == (*canvas, 3)
+    assert abs(first[1].image.astype(int) - again[0].image).max() <= 1  # its seed's alone
+    assert (first[0].image != first[1].image).any()
+
+
+@pytest.mark.parametrize("model", NOISE)
+def test_grey_pictures_are_grey(model):
+    (one,) = built(model, (32, 32), channels=1).eval().sample([0])
+    assert (one.image == one.image[:, :, :1]).all()
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_any_backbone_is_a_critic(backbone, head):
+    spec = spec_of(*f"backbone={backbone}".split(), f"head={head}")
+    for pictures, classes in ((1, 0), (1, 3), (2, 0)):
+        torch.manual_seed(0)
+        critic = build_critic(spec, (32, 32), classes, pictures, 64)
+        labels = torch.eye(3)[:2] if classes else None
+        images = torch.rand(2, 3 * pictures, 32, 32, requires_grad=True)
+        said = critic(images, labels)
+        assert all(logits.dtype == torch.float32 and len(logits) == 2 for logits in said)
+        torch.stack([logits.square().sum() for logits in said]).sum().backward()
+        assert images.grad.abs().sum() > 0
+        assert unused(critic) == []
+
+
+@pytest.mark.parametrize("backbone", ["csp", "lenet", "torchvision backbone.name=vit_b_32"])
+def test_projections_of_any_backbone(backbone):
+    words = ["neck=random_projection", "head=projected_discriminator"]
+    critic = build_critic(spec_of(*f"backbone={backbone}".split(), *words), (32, 32), 0, 1, 64)
+    images = torch.rand(2, 3, 32, 32, requires_grad=True)
+    torch.stack([logits.sum() for logits in critic(images)]).sum().backward()
+    assert images.grad.abs().sum() > 0
+    assert not any(p.requires_grad for p in critic.neck.parameters())
