@@ -63,9 +63,9 @@ def cells(count, side=16, seed=0):
 
 
 def squares(count, side=16, channel=0, seed=0):
-    """A square of a random brightness in one channel, somewhere on grey."""
+    """A square of a random brightness in one channel, somewhere on black."""
     rng = np.random.default_rng(seed)
-    images = np.full((count, side, side, 3), 64, np.uint8)
+    images = np.zeros((count, side, side, 3), np.uint8)
     for image in images:
         size = rng.integers(side // 3, side // 2)
         y, x = rng.integers(0, side - size, 2)

@@ -16,6 +16,9 @@ from visionkit.errors import CheckpointError, DataError
 from visionkit.options import options_from
 from visionkit.tasks.scoring import make_evaluator, score
 
+_FROM_CHECKPOINTS = ("visionkit.data", "visionkit.metrics", "visionkit.backbones")
+"""What data and evaluators of a checkpoint may be built from."""
+
 
 def run(cfg: DictConfig) -> dict[str, float]:
     """Score a checkpoint on a split exactly as its training did, and write the report.
@@ -35,7 +38,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     if loaded.evaluator is None:
         raise CheckpointError(f"{path}: its task has no evaluator; give another checkpoint")
     # what a checkpoint names comes from narrower places than what a person names
-    where = {"packages": ("visionkit.data", "visionkit.metrics"), "allow": settings["allow"]}
+    where = {"packages": _FROM_CHECKPOINTS, "allow": settings["allow"]}
     chosen = {"allow": settings["allow"]} if settings.get("data") else where
     node = data_config(loaded, settings)
     data: DataModule = expect(build(node, "data", **chosen), DataModule, "data")

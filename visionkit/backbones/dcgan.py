@@ -62,8 +62,8 @@ class DcganCritic(Backbone):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """See :class:`Backbone`."""
-        maps, x = {}, images
+        maps, x = {}, self.padded(images)
         for i, stage in enumerate(self.stages):
             x = stage(x)
             maps[f"stride{2 ** (i + 1)}"] = x
-        return maps
+        return self.on_grid(maps, images.shape[-2:])

@@ -30,7 +30,7 @@ VERSION = 1
 
 _MARKER = "shape_images.json"
 _ACROSS = (20.0, 28.0)
-_TURNS = (-np.pi / 2 - np.pi / 18, -np.pi / 2 + np.pi / 18)
+_TURN = np.pi / 18
 _NOISE = 4.0
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,10 @@ def draw_one(rng: np.random.Generator, label: int) -> NDArray[np.uint8]:
     Returns:
         [32, 32, 3] uint8 RGB.
     """
-    return drawing.one_shape(rng, CLASSES[label], (SIDE, SIDE), _ACROSS, 0, _NOISE, _TURNS)
+    name = CLASSES[label]
+    upright = -np.pi / 4 if name == "square" else -np.pi / 2
+    turns = (upright - _TURN, upright + _TURN)
+    return drawing.one_shape(rng, name, (SIDE, SIDE), _ACROSS, 0, _NOISE, turns)
 
 
 read_shape_images.generates = True  # type: ignore[attr-defined]  # its folder need not be there

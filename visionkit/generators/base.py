@@ -33,7 +33,7 @@ def start_of(canvas: tuple[int, int], who: str = "generator") -> tuple[tuple[int
     """
     count = halvings(canvas)
     start = canvas[0] >> count, canvas[1] >> count
-    if max(start) > 4 * SMALLEST - 1:
+    if not count or max(start) > 4 * SMALLEST - 1:
         raise ConfigError(
             f"data.image_size: {who} doubles a small map until it has the size of the pictures, "
             f"and {canvas[0]} x {canvas[1]} leaves one of {start[0]} x {start[1]}; choose sides "

@@ -85,7 +85,12 @@ class Discriminator(DiscriminatorHead):
             channels = hidden
         inputs = channels * 16 if pool == "grid" else channels
         self.logit = layer(nn.Linear(inputs, 1))
-        self.classes = layer(nn.Linear(num_classes, inputs, bias=False)) if num_classes else None
+        self.classes: nn.Module | None = None
+        if num_classes:
+            embedding = nn.Linear(num_classes, inputs, bias=False)
+            # inner products begin as small as the logit
+            nn.init.normal_(embedding.weight, 0.0, inputs**-0.5 / 4)
+            self.classes = layer(embedding)
 
     def forward(self, maps: dict[str, Tensor], labels: Tensor | None = None) -> list[Tensor]:
         """See :class:`DiscriminatorHead`."""

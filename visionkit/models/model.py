@@ -64,7 +64,7 @@ class Model(Network):
         return self.head.calibrates
 
     @property
-    def options(self) -> PredictOptions:  # type: ignore[override]
+    def options(self) -> PredictOptions:
         """See :class:`Network`: the head's."""
         return self.head.options
 

@@ -38,7 +38,8 @@ def augmented(images: Tensor, policy: Sequence[Policy]) -> Tensor:
 
 
 def _colour(images: Tensor) -> Tensor:
-    brightness, saturation, contrast = torch.rand(3, len(images), 1, 1, 1, device=images.device)
+    drawn = torch.rand(3, len(images), 1, 1, 1, device=images.device)
+    brightness, saturation, contrast = drawn.unbind()
     images = images + (brightness - 0.5)
     grey = images.mean(1, keepdim=True)
     images = grey + (images - grey) * (2 * saturation)

@@ -211,9 +211,8 @@ class CycleGanTask(AdversarialTask):
             losses["identity"] = _difference(same, real) * self.identity
         return losses
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """See :class:`AdversarialTask`."""
-        super().training_step(batch, batch_idx)
+    def _train_on(self, batch: Batch) -> None:
+        super()._train_on(batch)
         for pool in self.pools.values():
             pool.settle()
 
