@@ -92,6 +92,7 @@ class Run:
         weights = self.plain["model"]["weights"]
         if weights != "none":
             start_from(model, weights, self.info.classes)
+        self._warn_of_random(weights)
         model.check(self.info)
         if model.calibrates and "val" not in self.data.splits:
             raise ConfigError(
@@ -103,6 +104,15 @@ class Run:
         options = options_from(self.plain["predict"] | {"confidence": None})
         model.set_options(options, self.info.canvas)
         return model
+
+    def _warn_of_random(self, weights: str) -> None:
+        backbone = self.plain["backbone"]
+        frozen = backbone.get("frozen_stages") == "all"
+        if frozen and backbone.get("weights") == weights == "none" and self.resume is None:
+            log.warning(
+                "backbone.weights: the frozen backbone is random, and its features say little; "
+                "give backbone.weights=FILE"
+            )
 
     def _build_task(self) -> Task:
         entry = checkpoint.entry(

@@ -5,8 +5,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from visionkit.argtypes import Amount, Count, Positive
-from visionkit.backbones.base import Backbone, LayerDecay
+from visionkit.argtypes import Amount, Positive
+from visionkit.backbones.base import Backbone, FrozenStages, LayerDecay
 from visionkit.backbones.weights import load_weights
 
 
@@ -34,7 +34,7 @@ class DcganCritic(Backbone):
         spectral: bool = False,
         in_channels: Positive = 3,
         weights: str = "none",
-        frozen_stages: Count = 0,
+        frozen_stages: FrozenStages = 0,
         frozen_norm: bool = False,
         lr_multiplier: Amount = 1.0,
         layer_decay: LayerDecay = 1.0,

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from visionkit.argtypes import Amount, Count, Positive, Range
-from visionkit.backbones.base import Backbone, LayerDecay
+from visionkit.argtypes import Amount, Positive, Range
+from visionkit.backbones.base import Backbone, FrozenStages, LayerDecay
 from visionkit.backbones.patch_layers import NormKind, draw_weights, make_norm
 from visionkit.backbones.weights import load_weights
 from visionkit.errors import ConfigError
@@ -44,7 +44,7 @@ class PatchGan(Backbone):
         spectral: bool = False,
         in_channels: Positive | Literal["auto"] = 3,
         weights: str = "none",
-        frozen_stages: Count = 0,
+        frozen_stages: FrozenStages = 0,
         frozen_norm: bool = False,
         lr_multiplier: Amount = 1.0,
         layer_decay: LayerDecay = 1.0,

@@ -65,7 +65,8 @@ def build_critic(
 ) -> Critic:
     """Build a critic from the nodes ``backbone``, ``neck`` and ``head``.
 
-    A backbone's ``stages: auto`` becomes as many as halve what it sees down to a small map.
+    A backbone's ``stages: auto`` becomes as many as halve what it sees down to a small map, its
+    ``in_channels: auto`` those of the pictures that are seen together.
 
     Args:
         spec: the plain nodes.
@@ -78,6 +79,8 @@ def build_critic(
     node = dict(spec["backbone"])
     if node.get("stages") == "auto":
         node["stages"] = max(1, halvings(canvas if size is None else (size, size)))
+    if node.get("in_channels") == "auto":
+        node["in_channels"] = 3 * pictures
     backbone: Backbone = expect(build(node, "backbone", **where), Backbone, "backbone")
     made = build(spec["neck"], "neck", **where, in_features=backbone.features)
     neck: Neck = expect(made, Neck, "neck")
