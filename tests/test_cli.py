@@ -196,11 +196,13 @@ def test_wrong_options(workplace, capsys):
 def test_evaluate_splits_settings_off(workplace, runs):
     (workplace / "a,b.ckpt").touch()
     arguments = ["checkpoint=a,b.ckpt", "data.root=my data", "data.batch_size=4", "split=val"]
+    arguments += ["evaluator.top=3"]
     assert cli.main(["evaluate", *arguments]) == 0
     cfg = runs[0][0]
     assert cfg.data is None
     assert (cfg.checkpoint, cfg.split) == ("a,b.ckpt", "val")
     assert cfg.data_overrides == {"root": "my data", "batch_size": 4}
+    assert cfg.evaluator_overrides == {"top": 3}
 
 
 def test_evaluate_with_other_data(workplace, runs, capsys):

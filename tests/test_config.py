@@ -8,7 +8,7 @@ from visionkit.build import build
 from visionkit.compose import attempt, compose, config_dir
 from visionkit.config import check, find_problems
 from visionkit.errors import ConfigError
-from visionkit.overrides import prepare, quoted, split_data, sweep_jobs
+from visionkit.overrides import prepare, quoted, split_off, sweep_jobs
 
 
 @pytest.fixture
@@ -261,9 +261,11 @@ def test_a_sweep_over_paths_and_values_is_taken_apart(tmp_path, monkeypatch):
 
 
 def test_settings_of_the_checkpoints_own_data_are_split_off():
-    stay, data = split_data(["checkpoint=a", "data.root=my dir", "data.batch_size=4", "split=val"])
+    stay, data = split_off(
+        "data", ["checkpoint=a", "data.root=my dir", "data.batch_size=4", "split=val"]
+    )
     assert stay == ["checkpoint=a", "split=val"]
     assert data == {"root": "my dir", "batch_size": 4}
     whole = ["data=coco", "data.root=x"]
-    assert split_data(whole) == (whole, {})
-    assert split_data(["data.layout.a=[1,2]"])[1] == {"layout": {"a": [1, 2]}}
+    assert split_off("data", whole) == (whole, {})
+    assert split_off("data", ["data.layout.a=[1,2]"])[1] == {"layout": {"a": [1, 2]}}

@@ -26,7 +26,7 @@ TASKS = {
         "data": ["folder", "mnist", "fashion_mnist", "cifar10", "cifar100", "shape_classes"],
         "augment": ["classification", "small_images"],
         "experiment": ["small_images", "transfer", "imagenet"],
-        "backbone": [name for name in FOUND["backbone"] if "critic" not in name],
+        "backbone": [n for n in FOUND["backbone"] if "critic" not in n and "gan" not in n],
     },
     "segmentation": {
         "head": ["fcn", "unet", "fpn", "deeplabv3plus", "pspnet", "lraspp", "upernet"],
@@ -45,7 +45,7 @@ TASKS = {
         "generator": FOUND["generator"],
         "data": ["images", "pairs", "unpaired", "shape_images"],
         "augment": ["flip", "pairs"],
-        "optimizer": ["adam"],
+        "optimizer": ["adam", "adam_stylegan", "adam_wgan"],
         "callbacks": ["generation"],
         "evaluator": FOUND["evaluator"],
     },

@@ -4,8 +4,9 @@ import pytest
 import torch
 from small_gans import MODELS
 
-from visionkit.build import plain
+from visionkit.build import build, plain
 from visionkit.compose import compose, config_dir, groups
+from visionkit.errors import ConfigError
 from visionkit.models.build import build_critic, build_network
 
 FOUND = groups([config_dir()])
@@ -76,6 +77,65 @@ def test_any_backbone_is_a_critic(backbone, head):
         torch.stack([logits.square().sum() for logits in said]).sum().backward()
         assert images.grad.abs().sum() > 0
         assert unused(critic) == []
+
+
+@pytest.mark.parametrize(
+    "head", [*HEADS, "discriminator head.deviation=4", "style_discriminator head.deviation=0"]
+)
+@torch.no_grad()
+def test_real_and_made_pictures_are_judged_as_if_apart(head):
+    """Whatever a head tells of a batch, it never mixes the two."""
+    torch.manual_seed(0)
+    critic = build_critic(spec_of("backbone=lenet", *f"head={head}".split()), (32, 32), 3).eval()
+    real, fake, labels = (
+        torch.rand(4, 3, 32, 32),
+        -torch.rand(4, 3, 32, 32),
+        torch.eye(3)[[0, 1, 2, 0]],
+    )
+    expected = critic(real, labels), critic(fake, labels)
+    for together, apart in zip(critic.compare(real, fake, labels), expected, strict=True):
+        for one, other in zip(together, apart, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    alone = torch.cat([critic(x[None], y[None])[0] for x, y in zip(real, labels, strict=True)])
+    by_itself = torch.allclose(alone, expected[0][0], rtol=1e-4, atol=1e-5)
+    assert critic.batched == (not by_itself)
+
+
+@pytest.mark.parametrize(("canvas", "strides"), [((28, 28), 4), ((64, 96), 16), ((512, 512), 64)])
+def test_critics_have_as_many_stages_as_the_size_takes(canvas, strides):
+    critic = build_critic(spec_of("model=dcgan", "backbone.width=2"), canvas)
+    assert critic.backbone.features[-1].stride == strides
+
+
+@pytest.mark.parametrize("channels", [1, 6])
+def test_a_critic_sees_pictures_of_three_channels(channels):
+    with pytest.raises(ConfigError, match=rf"^backbone\.in_channels: {channels}, .*; give 3$"):
+        built("dcgan", (32, 32), f"backbone.in_channels={channels}")
+
+
+@pytest.mark.parametrize("model", NOISE)
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
+def test_another_optimizer_takes_over(model, optimizer):
+    spec = spec_of(f"model={model}", f"optimizer={optimizer}")
+    make = build(spec["optimizer"], "optimizer")
+    assert make([torch.nn.Parameter(torch.zeros(2, 2))]).param_groups[0]["lr"] > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "lr", "betas"),
+    [
+        ("dcgan", 0.001, [0.0, 0.99]),
+        ("wgan_gp", 0.0001, [0.0, 0.9]),
+        ("sngan", 0.0002, [0.0, 0.9]),
+        ("projected_gan", 0.0002, [0.0, 0.99]),
+        ("stylegan2", 0.002, [0.0, 0.99]),
+        ("pix2pix", 0.0002, [0.5, 0.999]),
+        ("cyclegan", 0.0002, [0.5, 0.999]),
+    ],
+)
+def test_each_model_has_its_own_adam(model, lr, betas):
+    node = spec_of(f"model={model}")["optimizer"]
+    assert (node["_target_"], node["lr"], node["betas"]) == ("torch.optim.Adam", lr, betas)
 
 
 @pytest.mark.parametrize("backbone", ["csp", "lenet", "torchvision backbone.name=vit_b_32"])

@@ -25,6 +25,8 @@ class Keep(lightning.Callback):
 
     def on_train_end(self, trainer, module):
         weights = {k: v.detach().clone() for k, v in module.model.named_parameters()}
+        own = module.state_dict().items()  # of the task: how often pictures change, and its like
+        weights |= {k: v.clone() for k, v in own if not k.startswith("model.")}
         losses = {k: float(v) for k, v in trainer.callback_metrics.items() if "train/" in k}
         kept = {"weights": weights, "losses": losses, "steps": trainer.global_step}
         torch.save(kept, f"{self.folder}/{trainer.global_rank}.pt")
@@ -62,9 +64,7 @@ def ranks(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = mp.spawn(
-        _work, (str(folder), port, str(images), str(sides)), nprocs=2, join=False
-    )
+    context = mp.spawn(_work, (str(folder), port, str(images), str(sides)), nprocs=2, join=False)
     try:
         end = time.monotonic() + SECONDS
         while not context.join(5):

@@ -16,6 +16,7 @@ from visionkit.geometry import (
     Padded,
     decode_image,
     read_image,
+    resize_image,
     resize_labels,
 )
 from visionkit.results import VOID
@@ -339,3 +340,30 @@ def test_a_padded_picture_keeps_its_pixels() -> None:
     assert Padded.around((5, 6), (32, 48)).resized == (5, 6)
     large = Padded.around((500, 300), (64, 64))
     assert large.canvas == large.size == large.resized == (500, 300)
+
+
+def test_each_side_of_a_picture_is_scaled_by_itself() -> None:
+    stripes = np.zeros((8, 16, 3), np.uint8)
+    stripes[:, ::2] = 200
+    for height in (8, 4, 16):  # columns shrink: averaged, whatever the rows do
+        assert (resize_image(stripes, (height, 8)) == 100).all()
+        assert (resize_image(stripes.transpose(1, 0, 2), (8, height)) == 100).all()
+    assert resize_image(stripes, (8, 16)) is stripes
+    grown = cv2.resize(stripes, (40, 24), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(resize_image(stripes, (24, 40)), grown)
+    shrunk = cv2.resize(SMOOTH, (20, 10), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(resize_image(SMOOTH, (10, 20)), shrunk)
+
+
+@pytest.mark.parametrize("size", [(1, 30), (30, 1), (21, 640), (640, 21), (33, 32), (8, 8)])
+@pytest.mark.parametrize("canvas", [(32, 32), (20, 32), (32, 639), (64, 64)])
+def test_a_letterbox_has_one_scale(size: tuple[int, int], canvas: tuple[int, int]) -> None:
+    image = RNG.integers(0, 256, (*size, 3)).astype(np.uint8)
+    box = Letterbox(size, canvas)
+    height, width = box.resized
+    how = cv2.INTER_AREA if height < size[0] else cv2.INTER_LINEAR
+    expected = cv2.resize(image, (width, height), interpolation=how)
+    np.testing.assert_array_equal(box.resize(image), expected)
+    back = cv2.INTER_AREA if size[0] < height else cv2.INTER_LINEAR
+    drawn = cv2.resize(expected, size[::-1], interpolation=back)
+    np.testing.assert_array_equal(box.picture_to_image(box.apply(image)), drawn)

@@ -39,6 +39,10 @@ def test_classes_come_in_turn_or_as_they_are_wanted() -> None:
     assert [p.label for p in predictor.sample(3, labels="cat", batch_size=2)] == [2, 2, 2]
     assert [p.label for p in predictor.sample(2, labels=1)] == [1, 1]
     assert [p.label for p in predictor.sample(3, labels=["bee", 0, "2"])] == [1, 0, 2]
+    for number in (np.int64(2), np.array(2), torch.tensor(2)):
+        assert [p.label for p in predictor.sample(2, labels=number)] == [2, 2]
+    for each in (np.array([2, 0]), torch.tensor([2, 0]), (np.int64(2), 0)):
+        assert [p.label for p in predictor.sample(2, labels=each)] == [2, 0]
     numbers = holding(flat_gan())
     numbers.classes = ("2", "1", "0")  # a name goes before a number
     assert [p.label for p in Predictor(numbers, "cpu").sample(1, labels="0")] == [2]
@@ -154,6 +158,21 @@ def test_the_command_writes_all_that_it_says(
         text
         == f"7 pictures of the seeds 2 to 8, grid.png, latent_walk.gif and truncation.png: {out}/\n"
     )
+
+
+def test_pictures_of_an_earlier_command_are_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake, made = stand_in(monkeypatch), tmp_path / "made"
+    fake.model, fake.predict = flat_gan(conditional=False), {}
+    sampled(fake, tmp_path, n=12, seed=3, predict={})
+    for other in ("a.png", "07.png", "7.jpg", "x7.png"):
+        (made / other).write_bytes(b"mine")
+    sampled(fake, tmp_path, n=2, seed=9, predict={})
+    left = ["07.png", "10.png", "7.jpg", "9.png", "a.png", "x7.png"]
+    assert sorted(p.name for p in made.iterdir()) == left
+    records = json.loads((tmp_path / "predictions.json").read_text())
+    assert [r["made"] for r in records] == ["made/9.png", "made/10.png"]
 
 
 def test_by_default_64_of_seed_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

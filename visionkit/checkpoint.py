@@ -102,10 +102,22 @@ def entry(
             "grey": grey,
         },
         "data": dict(data),
-        "evaluator": dict(evaluator) if evaluator is not None else None,
+        "evaluator": None if evaluator is None else _with_places(evaluator),
         "predict": dict(predict),
         "versions": {name: _version(name) for name in _VERSIONS},
     }
+
+
+def _with_places(node: Mapping[str, Any]) -> dict[str, Any]:
+    """A plain node whose files, as far as they are there, are named from the root."""
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            value = _with_places(value)
+        elif key in ("weights", "checkpoint") and isinstance(value, str) and Path(value).is_file():
+            value = str(Path(value).absolute())
+        found[str(key)] = value
+    return found
 
 
 def _version(package: str) -> str:

@@ -24,7 +24,7 @@ usage: visionkit COMMAND [key=value ...]
 
 commands:
   train       task=NAME [model= backbone= neck= head= data= experiment= run_dir= seed= resume=]
-  evaluate    checkpoint=FILE [data= data.root= split=test run_dir=]
+  evaluate    checkpoint=FILE [data= data.root= split=test evaluator.KEY= run_dir=]
   predict     checkpoint=FILE source=IMAGE|DIR|GLOB [run_dir=]; of a GAN n=64 seed=0
   check_data  data=coco data.root=DIR [run_dir=]
   list        [tasks, models, backbones, heads, data, experiments ...]
@@ -50,7 +50,7 @@ options:
   --hydra-help      everything else that Hydra understands
 """
 _EVALUATE_HELP = """\
-usage: visionkit evaluate checkpoint=FILE [data= data.root= split=test run_dir=]
+usage: visionkit evaluate checkpoint=FILE [data= data.root= split=test evaluator.KEY= run_dir=]
 
 The data are the checkpoint's own, unless data= chooses others.
 """
@@ -260,13 +260,16 @@ def _evaluate(arguments: list[str]) -> None:
         return
     from omegaconf import open_dict
 
-    from visionkit.overrides import split_data
+    from visionkit.overrides import split_off
 
-    overrides, data = split_data(options[0])
+    overrides, data = split_off("data", options[0])
+    overrides, evaluator = split_off("evaluator", overrides)
     cfg = _composed(overrides, "evaluate", options[1])
-    if data:
-        with open_dict(cfg):
+    with open_dict(cfg):
+        if data:
             cfg.data_overrides = data
+        if evaluator:
+            cfg.evaluator_overrides = evaluator
     from visionkit.evaluate import run
 
     run(cfg)

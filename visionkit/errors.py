@@ -35,6 +35,10 @@ class CheckpointError(VisionkitError):
     """A checkpoint or weight file can't be read, written, or doesn't fit the model."""
 
 
+class TrainingError(VisionkitError):
+    """Training has gone astray: its weights aren't worth keeping."""
+
+
 @contextlib.contextmanager
 def one_line() -> Iterator[None]:
     """Make one line of what the system refuses: a full disk, a folder that can't be made.

@@ -12,7 +12,7 @@ from visionkit import report
 from visionkit.build import build, expect, plain
 from visionkit.checkpoint import Loaded, load_model
 from visionkit.data.datamodule import DataModule
-from visionkit.errors import CheckpointError, DataError
+from visionkit.errors import CheckpointError, ConfigError, DataError
 from visionkit.options import options_from
 from visionkit.tasks.scoring import make_evaluator, score
 
@@ -50,9 +50,13 @@ def run(cfg: DictConfig) -> dict[str, float]:
             f"data.root: {data.root} has the classes {_names(info.classes)}, the checkpoint has "
             f"{_names(loaded.classes)}; give a data set with the same classes in the same order"
         )
-    evaluator = make_evaluator(build(loaded.evaluator, "evaluator", **where), data, split)
     trained = options_from(loaded.predict | {"confidence": None})  # it looks at every score
     loaded.model.set_options(options_from(settings["predict"], trained), data.canvas)
+    _check_direction(loaded, node, loaded.model.options.reverse)
+    changes = settings.get("evaluator_overrides") or {}
+    scores = {"allow": settings["allow"]} if changes else where
+    factory = build(_changed(loaded.evaluator, changes), "evaluator", **scores)
+    evaluator = make_evaluator(factory, data, split)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     folder.mkdir(parents=True, exist_ok=True)  # before the work: it may not be possible
     metrics = score(loaded.model, data.eval_dataloader(split), evaluator, device)
@@ -73,8 +77,33 @@ def data_config(loaded: Loaded, settings: Mapping[str, Any]) -> dict[str, Any]:
     chosen = settings.get("data")
     changes = settings.get("data_overrides") or {}
     if chosen is None:
-        return {**loaded.data, **changes}
-    return {**chosen, "image_size": list(loaded.canvas), **changes}
+        return _changed(loaded.data, changes)
+    return _changed({**chosen, "image_size": list(loaded.canvas)}, changes)
+
+
+def _changed(node: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A plain node with some of its values, also of nodes inside it, exchanged."""
+    changed = dict(node)
+    for key, value in changes.items():
+        inner = changed.get(key)
+        if isinstance(inner, Mapping) and isinstance(value, Mapping) and "_target_" not in value:
+            value = _changed(inner, value)
+        changed[key] = value
+    return changed
+
+
+def _check_direction(loaded: Loaded, data: Mapping[str, Any], reverse: bool) -> None:
+    """See to it that pictures are turned the way that they lie.
+
+    Raises:
+        ConfigError: as it says.
+    """
+    now, then = (bool((node.get("layout") or {}).get("reverse")) for node in (data, loaded.data))
+    if (now != then) != reverse:
+        raise ConfigError(
+            "predict.reverse: to be scored the other way, the data must be turned round, too; give "
+            "both predict.reverse=true and data.layout.reverse=true, or neither"
+        )
 
 
 def _names(classes: tuple[str, ...]) -> str:

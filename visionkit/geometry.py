@@ -119,11 +119,24 @@ def blank(canvas: tuple[int, int]) -> Image:
 
 
 def resize_image(image: Image, size: tuple[int, int]) -> Image:
-    """Scale a picture [H, W, 3] to (height, width): averaged where it shrinks, else bilinear."""
+    """Scale a picture [H, W, 3] to (height, width): averaged where it shrinks, else bilinear.
+
+    Each side by itself: a picture may shrink in one direction and grow in the other.
+    """
+    less = min(size[0], image.shape[0]), min(size[1], image.shape[1])
+    return _resized(_resized(image, less, cv2.INTER_AREA), size, cv2.INTER_LINEAR)
+
+
+def _resized(image: Image, size: tuple[int, int], how: int) -> Image:
     if image.shape[:2] == size:
         return image
-    how = cv2.INTER_AREA if size[0] < image.shape[0] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, size[::-1], interpolation=how), np.uint8)
+
+
+def _scaled_evenly(image: Image, size: tuple[int, int]) -> Image:
+    """Scale a picture by one factor, so that sides differ in what happens by rounding at most."""
+    how = cv2.INTER_AREA if size[0] < image.shape[0] else cv2.INTER_LINEAR
+    return _resized(image, size, how)
 
 
 def centred_square(image: Image) -> Image:
@@ -177,7 +190,7 @@ class Letterbox:
 
     def resize(self, image: Image) -> Image:
         """Scale the picture to :attr:`resized`, without the pad."""
-        return resize_image(image, self.resized)
+        return _scaled_evenly(image, self.resized)
 
     def apply(self, image: Image) -> Image:
         """Return the canvas [H, W, 3] with the picture on it."""
@@ -197,7 +210,7 @@ class Letterbox:
 
     def picture_to_image(self, canvas: Image) -> Image:
         """Map a canvas [H, W, 3] that a network drew back to the picture's own pixels."""
-        return resize_image(self.unframe(canvas), self.size)
+        return _scaled_evenly(self.unframe(canvas), self.size)
 
     def frame_labels(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the canvas [H, W] of a mask, scaled without mixing labels; the pad is void."""

@@ -20,6 +20,7 @@ TITLES = {
     "model": "models",
     "backbone": "backbones",
     "head": "heads",
+    "generator": "generators",
     "data": "data sets",
     "experiment": "experiments",
 }

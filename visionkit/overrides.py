@@ -20,6 +20,8 @@ PATHS = (
     "resume",
     "model.weights",
     "backbone.weights",
+    "evaluator.extractor.backbone.weights",
+    "evaluator.extractor.checkpoint",
 )
 """Keys whose values are paths, which Hydra's grammar would often refuse or take apart."""
 
@@ -110,21 +112,21 @@ def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
     return [list(job) for job in product(*choices)]
 
 
-def split_data(overrides: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """Take ``data.key=value`` out of the overrides when no ``data=`` chooses a group.
+def split_off(group: str, overrides: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Take ``group.key=value`` out of the overrides when no ``group=`` chooses an option.
 
-    They then change the checkpoint's own data, which aren't known yet.
+    They then change what the checkpoint has (its data, say), which isn't known yet.
 
     Returns:
         The overrides that stay, and the settings taken out as a nested mapping.
     """
-    if any(key_of(o) == "data" for o in overrides):
+    if any(key_of(o) == group for o in overrides):
         return list(overrides), {}
     parser = OverridesParser.create()
     stay, taken = [], OmegaConf.create({})
     for text in overrides:
         key = key_of(text)
-        if not key.startswith("data."):
+        if not key.startswith(f"{group}."):
             stay.append(text)
             continue
         try:
@@ -132,5 +134,5 @@ def split_data(overrides: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
         except HydraException:
             stay.append(text)  # composing reports it
             continue
-        OmegaConf.update(taken, key.removeprefix("data."), override.value())
+        OmegaConf.update(taken, key.removeprefix(f"{group}."), override.value())
     return stay, dict(OmegaConf.to_container(taken))  # type: ignore[arg-type]

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 
 from visionkit.argtypes import nearest
@@ -189,20 +190,22 @@ class Predictor:
                 "label: this model wasn't told the classes of its pictures; leave it out, or train "
                 "one with gan.conditional=true"
             )
-        if isinstance(labels, int | str):
+        if np.ndim(labels) == 0:  # NumPy's and torch's numbers, too
             return [self._label(labels)] * n
-        if len(labels) != n:
-            raise ValueError(f"{len(labels)} labels for {n} pictures; give one for each")
-        return [self._label(label) for label in labels]
+        each = cast(Sequence[int | str], labels)
+        if len(each) != n:
+            raise ValueError(f"{len(each)} labels for {n} pictures; give one for each")
+        return [self._label(label) for label in each]
 
-    def _label(self, label: int | str) -> int:
+    def _label(self, label: Any) -> int:
         """The number of a class by its name, or else by its number."""
-        if str(label) in self.classes:
-            return self.classes.index(str(label))
-        number = int(label) if str(label).isdecimal() else -1
+        name = str(label.item() if hasattr(label, "item") else label)
+        if name in self.classes:
+            return self.classes.index(name)
+        number = int(name) if name.isdecimal() else -1
         if not 0 <= number < len(self.classes):
             raise ConfigError(
-                f"label: the model has no class {str(label)!r}{nearest(str(label), self.classes)}"
+                f"label: the model has no class {name!r}{nearest(name, self.classes)}"
             )
         return number
 

@@ -1,6 +1,7 @@
 """Pictures from noise as a command: one by one, as a grid, as a walk, and truncated."""
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,10 +36,10 @@ _WALK = 512
 def run(cfg: Any, predictor: "Predictor", console: "Console") -> dict[str, Any]:
     """Make pictures and write them into ``cfg.run_dir``.
 
-    ``made/<seed>.png``, each picture; ``grid.png``, the first hundred together;
-    ``predictions.json``; ``latent_walk.gif`` and ``latent_walk.png``, the way from one seed's
-    noise to the next one's, five times and back to the first; ``truncation.png``, what truncation
-    does to eight of them.
+    ``made/<seed>.png``, each picture (those of other seeds, that an earlier command left, are taken
+    away); ``grid.png``, the first hundred together; ``predictions.json``; ``latent_walk.gif`` and
+    ``latent_walk.png``, the way from one seed's noise to the next one's, five times and back to the
+    first; ``truncation.png``, what truncation does to eight of them.
 
     Args:
         cfg: ``n``, ``seed``, ``label``, ``predict.truncation`` (null: see ``conf/predict.yaml``),
@@ -71,6 +72,7 @@ def run(cfg: Any, predictor: "Predictor", console: "Console") -> dict[str, Any]:
             record: dict[str, object] = {"made": name, "width": width, "height": height}
             records.append(record | picture.to_dict() | {"truncation": truncation})
             shown = [*shown, picture] if len(shown) < _SHOWN else shown
+    _leave_only(folder / "made", range(seed, seed + count))
     write_picture(folder / "grid.png", grid(shown))
     write_json(folder / "predictions.json", records)
     rows = [predictor.sample(_ROW, seed, label, t, size) for t in TRUNCATIONS]
@@ -86,6 +88,15 @@ def run(cfg: Any, predictor: "Predictor", console: "Console") -> dict[str, Any]:
         soft_wrap=True,
     )
     return {"images": count, "run_dir": str(folder)}
+
+
+def _leave_only(folder: Path, seeds: range) -> None:
+    """Take pictures of other seeds away, which an earlier command made; nothing else."""
+    for file in folder.glob("*.png"):
+        name = file.stem
+        ours = re.fullmatch("0|[1-9][0-9]*", name) and file.is_file()
+        if ours and int(name) not in seeds:
+            file.unlink()
 
 
 def _write_walk(folder: Path, frames: list[Image], titles: list[str]) -> None:

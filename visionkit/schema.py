@@ -48,7 +48,14 @@ LIMITS: dict[str, Range] = {
 """Limits of arguments whose constructors, which aren't ours, would take any number."""
 
 NO_FILE = (None, "none", "default", "auto")
-FILES = ("checkpoint", "resume", "model.weights", "backbone.weights")
+FILES = (
+    "checkpoint",
+    "resume",
+    "model.weights",
+    "backbone.weights",
+    "evaluator.extractor.backbone.weights",
+    "evaluator.extractor.checkpoint",
+)
 
 
 @dataclass(frozen=True)
@@ -182,6 +189,7 @@ class EvaluateRoot:
     predict: KeepSection
     data: Annotated[Any, Node(optional=True)]
     data_overrides: dict[str, Any] = field(default_factory=dict)
+    evaluator_overrides: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

@@ -103,6 +103,11 @@ class Run:
         # evaluation looks at every score
         options = options_from(self.plain["predict"] | {"confidence": None})
         model.set_options(options, self.info.canvas)
+        if options.reverse:
+            raise ConfigError(
+                "predict.reverse: training is scored the first way; leave it false, and give it to "
+                "evaluate or predict"
+            )
         return model
 
     def _warn_of_random(self, weights: str) -> None:
@@ -185,8 +190,14 @@ class Run:
                 "trainer.accumulate_grad_batches: networks that train by turns take a step on "
                 "each batch; leave it 1 and choose data.batch_size"
             )
-        changes: dict[str, Any] = {"gradient_clip_val": None}
+        algorithm = settings.get("gradient_clip_algorithm") or "norm"
+        if algorithm not in ("norm", "value"):
+            raise ConfigError(
+                f"trainer.gradient_clip_algorithm: {algorithm!r}; choose norm or value"
+            )
+        changes: dict[str, Any] = dict.fromkeys(("gradient_clip_val", "gradient_clip_algorithm"))
         self.task.clip = float(settings.get("gradient_clip_val") or 0.0)
+        self.task.clip_values = algorithm == "value"
         several = settings.get("devices", 1) != 1 or settings.get("num_nodes", 1) != 1
         if settings.get("strategy") == "ddp" or (several and settings.get("strategy") == "auto"):
             changes["strategy"] = "ddp_find_unused_parameters_true"

@@ -12,8 +12,8 @@ from visionkit.backbones.stylegan2 import StyleCritic
 from visionkit.errors import ConfigError
 
 CRITICS = {
-    "dcgan": lambda **k: DcganCritic(width=4, **k),
-    "dcgan, spectral": lambda **k: DcganCritic(width=4, norm="none", spectral=True, **k),
+    "dcgan": lambda **k: DcganCritic(width=4, norm="batch", **k),
+    "dcgan, spectral": lambda **k: DcganCritic(width=4, spectral=True, **k),
     "resnet": lambda **k: ResnetCritic(width=4, **k),
     "resnet, spectral": lambda **k: ResnetCritic(width=4, spectral=True, **k),
     "resnet, layer": lambda **k: ResnetCritic(width=4, norm="layer", flat=1, **k),
@@ -72,6 +72,12 @@ def test_the_gradient_has_a_gradient(make):
     assert slopes
     assert all(g.isfinite().all() for g in slopes)
     assert sum(float(g.abs().sum()) for g in slopes) > 0
+
+
+@pytest.mark.parametrize("critic", [DcganCritic, ResnetCritic, StyleCritic])
+def test_none_has_published_weights(critic):
+    with pytest.raises(ConfigError, match=r"^backbone\.weights: .* give none or"):
+        critic(width=4, weights="default")
 
 
 def test_stages_freeze(make):

@@ -32,6 +32,7 @@ def tasks(monkeypatch: pytest.MonkeyPatch) -> None:
 def trainer_in(folder: Path, kind: str = "pairs", **more: Any) -> Any:
     data = SimpleNamespace(need=lambda split: SimpleNamespace(kind=kind))
     settings = {"global_step": 0, "current_epoch": 0, "is_global_zero": True} | more
+    settings = {"val_check_batch": 5, "num_training_batches": 5} | settings
     return SimpleNamespace(
         sanity_checking=False, default_root_dir=str(folder), datamodule=data, **settings
     )
@@ -91,14 +92,17 @@ def test_resumed_runs_and_other_ranks_do_not_start_anew(tmp_path: Path) -> None:
 def test_the_animation_has_all_epochs_of_a_resumed_run(tmp_path: Path) -> None:
     gan, trainer = flat_gan(), trainer_in(tmp_path)
     task: Any = FakeTask(model=gan, last_results=None)
+    state: dict[str, Any] = {"written": []}
     for epochs in ((0, 1), (2, 3)):
         grids = Grids(6)
+        grids.load_state_dict(state)
         grids.on_train_start(trainer, task)
         for epoch in epochs:
             with torch.no_grad():
                 gan.generator.gain.mul_(0.5)  # type: ignore[operator]
             validated(grids, trainer, task, epoch)
             trainer.global_step += 5
+        state = grids.state_dict()
         grids.on_exception(trainer, task, KeyboardInterrupt())
     with Image.open(tmp_path / "samples" / "training.gif") as film:
         assert film.n_frames == 5  # type: ignore[attr-defined]
@@ -108,11 +112,46 @@ def test_the_animation_has_all_epochs_of_a_resumed_run(tmp_path: Path) -> None:
             assert np.abs(shown - np.asarray(last.convert("RGB"))).max() <= 2
 
 
-def test_frames_are_spread_and_those_of_other_runs_left_out(tmp_path: Path) -> None:
+def test_a_run_in_the_folder_of_another_does_not_show_that_one_s(tmp_path: Path) -> None:
+    for epochs in (6, 2):
+        task: Any = FakeTask(model=flat_gan(), last_results=None)
+        grids, trainer = Grids(6), trainer_in(tmp_path)
+        grids.on_train_start(trainer, task)
+        for epoch in range(epochs):
+            with torch.no_grad():
+                task.model.generator.gain.mul_(0.5)
+            validated(grids, trainer, task, epoch)
+        grids.on_train_end(trainer, task)
+        with Image.open(tmp_path / "samples" / "training.gif") as film:
+            assert film.n_frames == 1 + epochs  # type: ignore[attr-defined]
+    assert (tmp_path / "samples" / "epoch_006.png").exists()
+    assert grids.state_dict() == {"written": ["start.png", "epoch_001.png", "epoch_002.png"]}
+
+
+@pytest.mark.parametrize("batches", [2, None])  # None: by the clock
+def test_several_validations_of_an_epoch(batches: int | None, tmp_path: Path) -> None:
+    task: Any = FakeTask(model=flat_gan(), last_results=None)
+    grids, trainer = Grids(6), trainer_in(tmp_path, val_check_batch=batches)
+    grids.on_train_start(trainer, task)
+    for step in (2, 4, 7, 9):
+        trainer.global_step = step
+        validated(grids, trainer, task, step // 5)
+    assert grids.state_dict()["written"] == [
+        "start.png",
+        "epoch_001_step_000002.png",
+        "epoch_001_step_000004.png",
+        "epoch_002_step_000007.png",
+        "epoch_002_step_000009.png",
+    ]
+    assert len(list((tmp_path / "samples").glob("*.png"))) == 5
+
+
+def test_frames_are_spread_and_those_of_other_sizes_left_out(tmp_path: Path) -> None:
     for n in range(1, 21):
         size = (20, 20) if n == 1 else (30, 40)
         cv2.imwrite(str(tmp_path / f"epoch_{n:03d}.png"), np.full((*size, 3), 10 * n, np.uint8))
-    animate(tmp_path, 16, 4)  # of 1, 6, 11 and 16
+    names = [f"epoch_{n:03d}.png" for n in range(1, 17)]
+    animate(tmp_path, ["gone.png", *names], 4)  # of 1, 6, 11 and 16
     with Image.open(tmp_path / "training.gif") as film:
         assert film.size == (40, 30)
         levels = []

@@ -138,6 +138,23 @@ def test_pictures_without_a_partner(tmp_path):
     ]
 
 
+def test_partners_of_a_kind_that_is_not_read(tmp_path):
+    folders(tmp_path, count=3)
+    (tmp_path / "trainB" / "01.png").rename(tmp_path / "trainB" / "01.heic")
+    (tmp_path / "trainB" / "single.heic").write_bytes(b"")
+    with pytest.raises(DataError, match=r"A/01.png: has a partner of .*B/01.heic; convert it"):
+        read_pairs(tmp_path, "train", validation=0)
+    with collecting("train") as found:
+        index = read_pairs(tmp_path, "train", validation=0)
+    are_pairs(index, [0, 2])
+    assert index.warnings[0].startswith(f"{tmp_path / 'trainB'}: 2 file(s) of a kind that isn't")
+    assert sorted((d.kind, Path(d.file).name) for d in found) == [
+        ("missing-partner", "01.png"),
+        ("unread-suffix", "01.heic"),
+        ("unread-suffix", "single.heic"),
+    ]
+
+
 def test_names_that_have_nothing_in_common(tmp_path):
     put(tmp_path / "trainA" / "a.png", first(0))
     put(tmp_path / "trainB" / "b.png", first(0))

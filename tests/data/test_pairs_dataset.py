@@ -186,3 +186,25 @@ def test_loaders(tmp_path, read, kind):
     assert all(b.targets.images.shape == b.images.shape for b in batches)
     (val,) = data.val_dataloader()
     assert len(val) == 2
+
+
+@pytest.mark.parametrize(("augment", "side"), [(None, 8), (PairAugment(1.5), 12)])
+def test_a_cache_by_itself_only_where_both_lists_fit(tmp_path, augment, side, monkeypatch):
+    """Of two lists, 4 + 6 pictures are kept, of pairs 4 + 4, at the size that windows see."""
+    pairs = read_pairs(folders(tmp_path / "pairs", count=4), "train", validation=0)
+    lists = read_unpaired(folders(tmp_path / "lists", count=4, others=6), "train", validation=0)
+    for index, count in ((lists, 10), (pairs, 8)):
+        room = count * side * side * 3
+        assert index.cached_bytes(CANVAS, augment) == room
+        data = DataModule(
+            lambda root, split, index=index: index,
+            "x",
+            CANVAS,
+            batch_size=2,
+            num_workers=0,
+            augment=augment,
+        )
+        for limit, keeps in ((room, True), (room - 1, False)):
+            monkeypatch.setattr("visionkit.data.datamodule.CACHE_LIMIT", limit)
+            dataset = data.train_dataloader().dataset
+            assert (dataset._images is not None) == keeps

@@ -106,6 +106,18 @@ def test_two_lists(tmp_path, rng, found):
     assert {len(g) for g in findings.exact} == {2}
 
 
+def test_a_few_grey_pictures_are_told_of_two_lists(tmp_path, rng, found):
+    root = tmp_path / "set"
+    for split in ("train", "val"):
+        both(root, rng, split, 4)
+    for i in range(4):
+        (root / "trainA" / f"{i}.jpg").write_bytes(jpeg(scenery(rng, 40, 48)[..., 0]))
+    (root / "valA" / "0.jpg").write_bytes(jpeg(scenery(rng, 40, 48)[..., 0]))
+    # 5 of 16: more than half of the first lists, and less than half of all
+    told = [file for kind, file, _ in found(read_unpaired)[0] if kind == "grey"]
+    assert told == [*(f"trainA/{i}.jpg" for i in range(4)), "valA/0.jpg"]
+
+
 @pytest.mark.parametrize("data", ["images", "pairs", "unpaired"])
 def test_the_command(tmp_path, rng, data, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -102,6 +102,16 @@ def test_groups_take_in_those_left_over():
     assert alone.item() == pytest.approx(1e-4)
 
 
+def test_deviations_keep_their_digits_in_mixed_precision():
+    torch.manual_seed(0)
+    x = 100 + 0.1 * torch.randn(8, 4, 3, 3)
+    expected = with_deviation(x, 4)[:, 4:]
+    with torch.autocast("cpu", torch.bfloat16):
+        told = with_deviation(x, 4)[:, 4:]
+    torch.testing.assert_close(told, expected)
+    assert expected.mean().item() == pytest.approx(0.09, abs=0.02)
+
+
 def test_alike_pictures_have_a_gradient():
     x = torch.ones(4, 2, 2, 2, requires_grad=True)
     with_deviation(x, 4)[:, 2:].sum().backward()

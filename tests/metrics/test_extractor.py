@@ -202,3 +202,13 @@ def test_one_line_for_what_does_not_go() -> None:
     assert Extractor(Striking, size=80)(IMAGES).shape == (11, 4)
     with pytest.raises(ConfigError, match="Backbone"):
         Extractor(nn.Identity)
+
+
+def test_where_it_computes(look) -> None:
+    alone = Extractor(device="cpu", batch_size=look.batch_size)
+    found = alone(IMAGES)
+    assert next(alone._network.parameters(), next(alone._network.buffers())).device.type == "cpu"
+    assert found == pytest.approx(look(IMAGES), abs=1e-4)
+    for name in ("gpu7", "cuda:99"):
+        with pytest.raises(ConfigError, match=f"^evaluator.extractor.device: '{name}' can't be"):
+            Extractor(device=name)

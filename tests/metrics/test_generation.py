@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -20,7 +20,6 @@ from visionkit.metrics.frechet import frechet
 from visionkit.metrics.generation import GenerationEvaluator
 from visionkit.metrics.kid import kid
 from visionkit.metrics.manifold import manifold
-from visionkit.results import Generated
 
 COUNT = 90
 FIGURES = ["kid", "kid_sigma", "fid_random", "precision", "recall", "density", "coverage"]
@@ -193,34 +192,6 @@ def test_real_pictures_as_the_network_sees_them(look, tmp_path) -> None:
     (tmp_path / "a.png").unlink()
     with pytest.raises(DataError, match=r"a\.png"):
         real_pictures.read(whole, [0], (16, 16))
-
-
-@dataclass
-class Domains:
-    """Pictures of several sizes, and those of another kind."""
-
-    others: list[Pictures]
-    image_ids: np.ndarray
-    kind: str = "unpaired"
-
-    def __len__(self) -> int:
-        return len(self.image_ids)
-
-    def target(self, i: int) -> Pictures:
-        return self.others[i % len(self.others)]
-
-
-def test_made_from_other_pictures(look, fakes) -> None:
-    index = Domains(list(scenes(10, 4, 30)), np.arange(12))
-    evaluator = GenerationEvaluator(index, look)
-    shapes = [fakes[i][: 24 - i] for i in range(12)]
-    evaluator.update(range(12), [Generated(s) for s in shapes])
-    real, fake = evaluator.features()
-    assert evaluator.size == (64, 64)
-    order = real_pictures.chosen(index, 12)
-    shown = [cv2.resize(index.target(i), (64, 64)) for i in order]
-    assert np.array_equal(real, look(np.stack(shown)))
-    assert np.array_equal(fake[0], look(cv2.resize(shapes[order[0]], (64, 64))[None])[0])
 
 
 def test_what_is_refused(look, index, fakes) -> None:

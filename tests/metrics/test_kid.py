@@ -18,7 +18,10 @@ def by_loops(x, y) -> float:
         pairs = [kernel(a, b) for i, a in enumerate(z) for j, b in enumerate(z) if i != j]
         return sum(pairs) / len(pairs)
 
-    between = [kernel(a, b) for a in x for b in y]
+    alike = len(x) == len(y)
+    between = [
+        kernel(a, b) for i, a in enumerate(x) for j, b in enumerate(y) if i != j or not alike
+    ]
     return within(x) + within(y) - 2 * sum(between) / len(between)
 
 
@@ -27,8 +30,11 @@ def test_by_hand() -> None:
     x, y = np.array([[1.0], [1.0], [1.0]]), np.zeros((3, 1))
     assert kid(x, y) == (8 + 1 - 2 * 1, -1)
     one = np.array([[2.0, 0.0], [0.0, 2.0]])
-    # within: (0 + 1)^3; with itself: half (2 + 1)^3, half 1
-    assert kid(one, one) == (1 + 1 - 2 * 14, -1)
+    # within and between: (0 + 1)^3, as a row never meets that of its own number
+    assert kid(one, one) == (1 + 1 - 2 * 1, -1)
+    # a third row [0, 0] on one side: between, twice (2 + 1)^3 and four times 1
+    more = np.array([[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]])
+    assert kid(one, more) == (pytest.approx(1 + 1 - 2 * (2 * 27 + 4) / 6), -1)
 
 
 def test_blocks_by_loops() -> None:
@@ -39,6 +45,9 @@ def test_blocks_by_loops() -> None:
     assert mean == pytest.approx(blocks.mean(), abs=1e-12)
     assert error == pytest.approx(abs(blocks[0] - blocks[1]) / 2, abs=1e-12)
     assert kid(x, y, blocks=1) == (pytest.approx(by_loops(x.tolist(), y.tolist())), -1)
+    even = y[:40], x[:40]
+    blocks = np.array([by_loops(*(z[b::2].tolist() for z in even)) for b in range(2)])
+    assert kid(*even)[0] == pytest.approx(blocks.mean(), abs=1e-12)
 
 
 def test_no_bias_whatever_the_number() -> None:
@@ -47,6 +56,24 @@ def test_no_bias_whatever_the_number() -> None:
         draws = [kid(*rng.normal(0, 1, (2, count, 4)))[0] for _ in range(400)]
         error = np.std(draws) / 20
         assert abs(np.mean(draws)) < 2.5 * error
+
+
+def test_no_bias_where_pictures_of_a_number_share_their_class() -> None:
+    """What a conditional model makes for a picture is of its class, and nearer to it for that."""
+    rng = np.random.default_rng(0)
+    found, all_pairs = [], []
+    for _ in range(600):
+        centres = np.where(rng.random(24) < 0.5, -2.0, 2.0)[:, None]
+        x, y = (centres + rng.normal(0, 0.3, (24, 3)) for _ in range(2))
+        found.append(kid(x, y, blocks=1)[0])
+        own = (np.sum(x * y, 1) / 3 + 1) ** 3
+        every = (x @ y.T / 3 + 1) ** 3
+        apart = (every.sum() - own.sum()) / (24 * 23)
+        all_pairs.append(found[-1] + 2 * apart - 2 * every.mean())
+    error = np.std(found) / np.sqrt(600)
+    assert abs(np.mean(found)) < 2.5 * error
+    # with every pair, those of a number included: it fell below zero
+    assert np.mean(all_pairs) < -10 * np.std(all_pairs) / np.sqrt(600)
 
 
 def test_the_error_says_how_far_draws_lie_apart() -> None:

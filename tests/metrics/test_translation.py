@@ -11,6 +11,7 @@ from generation_cases import made, noisy, scenes
 from numpy.typing import NDArray
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from visionkit.errors import ConfigError
 from visionkit.metrics.translation import CAP, TranslationEvaluator, l1, psnr, ssim
 
 
@@ -18,6 +19,7 @@ from visionkit.metrics.translation import CAP, TranslationEvaluator, l1, psnr, s
 class Pairs:
     targets: list[NDArray[np.uint8]]
     image_ids: NDArray[np.int64]
+    kind: str = "pairs"
 
     def path(self, i: int) -> str:
         return f"folder/{i}.png"
@@ -41,6 +43,12 @@ def given(index: Pairs, images, order, batch: int) -> TranslationEvaluator:
 
 def grey(*rows) -> NDArray[np.uint8]:
     return np.repeat(np.array(rows, np.uint8)[:, :, None], 3, 2)
+
+
+@pytest.mark.parametrize("kind", ["unpaired", "classes"])
+def test_pictures_without_partners_are_refused(kind) -> None:
+    with pytest.raises(ConfigError, match=f"^evaluator: .* kind is {kind}.*choose data=pairs"):
+        TranslationEvaluator(Pairs([], np.zeros(0, np.int64), kind))
 
 
 def test_by_hand() -> None:

@@ -188,3 +188,10 @@ def test_heads_refuse_views_that_they_cannot_join(option, value):
     model.head.options = options
     with pytest.raises(TypeError, match="BoxHead doesn't"):
         model.observe(picture(48, 48))
+
+
+@pytest.mark.parametrize(("option", "value"), [("truncation", 0.5), ("reverse", True)])
+def test_heads_refuse_what_is_for_generators(option, value):
+    for head in (PixelHead(), BoxHead()):
+        with pytest.raises(ConfigError, match=rf"^predict\.{option}: .*; leave it"):
+            head.check_options(PredictOptions(**{option: value}))

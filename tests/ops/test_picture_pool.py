@@ -79,6 +79,17 @@ def test_what_was_saved_goes_on_alike():
     assert len(small) == 2
 
 
+def test_pictures_of_another_size_are_dropped():
+    torch.manual_seed(0)
+    pool = PicturePool(3)
+    turn(pool, 0, 3)
+    large = torch.ones(5, 3, 4, 4)
+    given = pool.exchange(large)
+    pool.settle()
+    assert torch.equal(given, large)
+    assert [p.shape for p in pool.state()] == [(3, 4, 4)] * 3
+
+
 def test_a_kept_picture_does_not_hold_its_batch():
     pool = PicturePool(1)
     pool.exchange(torch.rand(8, 3, 4, 4))

@@ -8,6 +8,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from visionkit.argtypes import Amount, Positive
 from visionkit.backbones.base import Backbone, FrozenStages, LayerDecay
 from visionkit.backbones.weights import load_weights
+from visionkit.errors import ConfigError
 
 
 class DcganCritic(Backbone):
@@ -15,8 +16,9 @@ class DcganCritic(Backbone):
 
     Args:
         width: channels of the first map; each one after it has twice as many, up to 8 times.
-        stages: number of maps.
-        norm: ``batch`` for batch norms on all but the first, or ``none``.
+        stages: number of maps; ``auto`` is 3, and in a GAN as many as halve the pictures down to a
+            small map.
+        norm: ``none``, or ``batch`` for batch norms on all but the first, as in the paper.
         spectral: spectral norms on all weights (Miyato et al. 2018).
         in_channels: of the pictures.
         weights: ``none`` or a file.
@@ -30,7 +32,7 @@ class DcganCritic(Backbone):
         self,
         width: Positive = 64,
         stages: Positive | Literal["auto"] = 3,
-        norm: Literal["batch", "none"] = "batch",
+        norm: Literal["batch", "none"] = "none",
         spectral: bool = False,
         in_channels: Positive = 3,
         weights: str = "none",
@@ -56,6 +58,10 @@ class DcganCritic(Backbone):
             layers.append(nn.Sequential(*stage, nn.LeakyReLU(0.2)))
             before = after
         self.stages = nn.ModuleList(layers)
+        if weights == "default":
+            raise ConfigError(
+                "backbone.weights: DCGAN's critic has no published weights; give none or a file"
+            )
         if weights != "none":
             load_weights(self, weights)
         self.finish([f"stride{2 ** (i + 1)}" for i in range(count)], frozen_stages, frozen_norm)

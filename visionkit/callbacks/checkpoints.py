@@ -9,13 +9,13 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
-from visionkit.errors import CheckpointError
+from visionkit.errors import CheckpointError, TrainingError
 
 
 class Checkpoints(lightning.Callback):
     """``last.ckpt`` after every epoch, to resume; ``best.ckpt`` when the monitor improves.
 
-    An interrupt or error saves ``last.ckpt`` once more where it is.
+    An interrupt or error saves ``last.ckpt`` once more where it is, unless the weights are ruined.
 
     Args:
         folder: of the files.
@@ -100,6 +100,14 @@ class Checkpoints(lightning.Callback):
         """Save all that resuming needs."""
         self._save_last(trainer)
 
+    def on_train_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Where ``max_steps`` ended training before any validation, the last is the best."""
+        if self.best_epoch < 0 and trainer.global_step > 0:
+            self.best_epoch = trainer.current_epoch
+            trainer.save_checkpoint(self.best_path, weights_only=True)
+
     def _save_last(self, trainer: lightning.Trainer) -> None:
         self._last_step = trainer.global_step
         trainer.save_checkpoint(self.last_path)
@@ -111,7 +119,8 @@ class Checkpoints(lightning.Callback):
         exception: BaseException,
     ) -> None:
         """Lose nothing that was learned since the last save."""
-        if isinstance(exception, CheckpointError) or trainer.global_step == self._last_step:
+        useless = isinstance(exception, CheckpointError | TrainingError)
+        if useless or trainer.global_step == self._last_step:
             return
         alone = trainer.world_size > 1 and not isinstance(exception, KeyboardInterrupt)
         if trainer.global_step > 0 and not alone:  # saving waits for the other ranks

@@ -1,6 +1,6 @@
 """What a generator makes now, and how it came to that."""
 
-import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +23,9 @@ _LAST = 2000
 class Grids(lightning.Callback):
     """Writes ``samples/epoch_<n>.png`` at each validation, and ``samples/training.gif`` at the end.
 
+    Where an epoch may have several validations, each has a file of its own,
+    ``epoch_<n>_step_<n>.png``.
+
     A network that makes pictures from noise gets the same noise each time, the seeds 0, 1, 2 ...,
     and is shown once more before training (``samples/start.png``); where it is told the class,
     a column is of one. Of a network that turns pictures into others the split's first pictures are
@@ -33,7 +36,8 @@ class Grids(lightning.Callback):
         sources: pictures that are turned into others.
         width: of one of them, in pixels.
         frames: the animation's at most, spread over the training. It is put together from the
-            pictures in the folder, so that a resumed run keeps its past.
+            pictures in the folder that the run wrote, so that a resumed run keeps its past, and one
+            in the folder of another doesn't show that one's.
     """
 
     def __init__(
@@ -45,7 +49,7 @@ class Grids(lightning.Callback):
     ) -> None:
         self.count, self.sources, self.width, self.frames = count, sources, width, frames
         self._panels: list[Image] = []
-        self._epoch = 0
+        self._written: list[str] = []
 
     def on_train_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -96,12 +100,14 @@ class Grids(lightning.Callback):
         """Write the sheet, while the averaged weights are in place."""
         if not trainer.is_global_zero or trainer.sanity_checking:
             return
-        self._epoch = trainer.current_epoch + 1
-        name = f"epoch_{self._epoch:03d}.png"
-        self._write_grid(trainer, pl_module, name)
+        name = f"epoch_{trainer.current_epoch + 1:03d}"
+        batches = trainer.val_check_batch  # None: validation comes by the clock
+        if batches is None or batches < trainer.num_training_batches:
+            name += f"_step_{trainer.global_step:06d}"
+        self._write_grid(trainer, pl_module, f"{name}.png")
         if self._panels:
             sheet = contact_sheet(self._panels, 1 if len(self._panels) < 4 else 2)
-            write_picture(_folder(trainer) / name, sheet)
+            self._write(trainer, f"{name}.png", sheet)
         self._panels = []
 
     def _write_grid(
@@ -119,14 +125,26 @@ class Grids(lightning.Callback):
         made = model.sample(range(count))
         for module, mode in zip(model.modules(), modes, strict=True):
             module.training = mode
-        write_picture(_folder(trainer) / name, grid(made))
+        self._write(trainer, name, grid(made))
+
+    def _write(self, trainer: lightning.Trainer, name: str, sheet: Image) -> None:
+        write_picture(_folder(trainer) / name, sheet)
+        self._written = [*(other for other in self._written if other != name), name]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The grids that the run has written."""
+        return {"written": list(self._written)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue."""
+        self._written = list(state_dict["written"])
 
     def on_train_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Put the animation together."""
-        if trainer.is_global_zero and self._epoch:
-            animate(_folder(trainer), self._epoch, self.frames)
+        if trainer.is_global_zero:
+            animate(_folder(trainer), self._written, self.frames)
 
     def on_exception(
         self,
@@ -143,22 +161,15 @@ def _folder(trainer: lightning.Trainer) -> Path:
     return Path(trainer.default_root_dir) / "samples"
 
 
-def animate(folder: Path, epochs: int, most: int) -> None:
+def animate(folder: Path, names: Sequence[str], most: int) -> None:
     """Write ``training.gif`` from the grids of a folder; nothing if there are fewer than two.
 
     Args:
-        folder: has ``start.png`` and ``epoch_<n>.png``.
-        epochs: those of later ones are another run's.
+        folder: has the grids.
+        names: of their files, in order; those that have gone are left out.
         most: frames.
     """
-    numbered = {
-        int(found[1]): file
-        for file in folder.glob("epoch_*.png")
-        if (found := re.fullmatch(r"epoch_(\d+)", file.stem)) and int(found[1]) <= epochs
-    }
-    files = [file for _, file in sorted(numbered.items())]
-    if (folder / "start.png").exists():
-        files.insert(0, folder / "start.png")
+    files = [file for name in names if (file := folder / name).is_file()]
     if len(files) < 2:
         return
     chosen = np.unique(np.linspace(0, len(files) - 1, most).round().astype(int))

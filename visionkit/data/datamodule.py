@@ -138,10 +138,7 @@ class DataModule(lightning.LightningDataModule):
         reason = index.untrainable()
         if reason is not None:
             raise DataError(f"{self.root}: train split: {reason}; check its annotations")
-        # an index whose dataset keeps more of a pixel than its colours says so
-        channels = getattr(index, "cached_channels", 3)
-        room = ImageCache.size(len(index), *self.canvas, channels)
-        keep = self.cache == "ram" or (self.cache == "auto" and room <= CACHE_LIMIT)
+        keep = self.cache == "ram" or (self.cache == "auto" and self._room(index) <= CACHE_LIMIT)
         cache = ImageCache(len(index), *self.canvas) if keep and not self.multiscale else None
         dataset = index.dataset(self.canvas, self.augment, self.seed, cache)
         sampler = TrainSampler(
@@ -158,6 +155,13 @@ class DataModule(lightning.LightningDataModule):
         sampler.epochs = self._schedule(len(sampler))
         sampler.resume(*self.start)
         return self._loader(dataset, sampler)
+
+    def _room(self, index: Index) -> int:
+        """Bytes that a full cache takes; an index whose dataset keeps more than that says so."""
+        own = getattr(index, "cached_bytes", None)
+        if own is not None:
+            return int(own(self.canvas, self.augment))
+        return ImageCache.size(len(index), *self.canvas)
 
     def _schedule(self, batches: int) -> int:
         """Epochs until training ends, be it by ``max_epochs`` or by ``max_steps``."""

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from visionkit.data.cache import ImageCache
 from visionkit.data.cores import in_threads
 from visionkit.data.defects import naming_way_out
 from visionkit.data.layout import exif_orientation
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
     from visionkit.data.augment import Augment
-    from visionkit.data.cache import ImageCache
 
 UNLABELLED = "no pixel of its masks has a class to learn"
 """Why nothing can be learned from a split whose masks are void."""
@@ -72,9 +72,6 @@ class MaskIndex:
     warnings: tuple[str, ...] = ()
     remap: NDArray[np.uint8] | None = None
 
-    cached_channels: ClassVar[int] = 4
-    """Bytes of each pixel that a dataset with a cache keeps: colours and label."""
-
     def __len__(self) -> int:
         return len(self.image_ids)
 
@@ -96,6 +93,10 @@ class MaskIndex:
     def path(self, i: int) -> str:
         """The file of picture ``i``."""
         return self.files[i]
+
+    def cached_bytes(self, canvas: tuple[int, int], augment: "Augment | None" = None) -> int:
+        """What a dataset comes to keep in a cache: of each pixel its colours and its label."""
+        return ImageCache.size(len(self), *canvas, 4)
 
     def mask_name(self, i: int) -> str:
         """What messages call the mask of picture ``i``."""
@@ -199,7 +200,7 @@ class MaskIndex:
         canvas: tuple[int, int],
         augment: "Augment | None" = None,
         seed: int = 0,
-        cache: "ImageCache | None" = None,
+        cache: ImageCache | None = None,
     ) -> "Dataset[Any]":
         """See :class:`visionkit.data.index.Index`.
 

@@ -1,11 +1,12 @@
 """Whole splits of pictures that have another picture each: their own, or any of a second list."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from visionkit.data.cache import ImageCache
 from visionkit.data.image_index import ImageIndex
 from visionkit.data.strings import StringTable
 from visionkit.errors import DataError
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
     from visionkit.data.augment import Augment
-    from visionkit.data.cache import ImageCache
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,13 @@ class _Sources:
     files: StringTable
     image_ids: NDArray[np.int64]
 
-    cached_channels: ClassVar[int] = 6
-    """Bytes of each pixel that a dataset with a cache keeps: of two pictures."""
-
     def __len__(self) -> int:
         return len(self.image_ids)
+
+    @property
+    def others(self) -> int:
+        """How many pictures there are to turn them into: one for each."""
+        return len(self)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -71,6 +73,29 @@ class _Sources:
         """The file of picture ``i``."""
         return self.files[i]
 
+    def cached_bytes(self, canvas: tuple[int, int], augment: "Augment | None" = None) -> int:
+        """What a dataset comes to keep in a cache: the pictures of both kinds."""
+        from visionkit.data.pairs_dataset import kept_size
+
+        return ImageCache.size(len(self) + self.others, *kept_size(canvas, augment))
+
+    def dataset(
+        self,
+        canvas: tuple[int, int],
+        augment: "Augment | None" = None,
+        seed: int = 0,
+        cache: ImageCache | None = None,
+    ) -> "Dataset[Any]":
+        """See :class:`visionkit.data.index.Index`.
+
+        Raises:
+            ConfigError: the augmentation isn't for pairs.
+        """
+        from visionkit.data.pairs_dataset import PairDataset
+
+        assert isinstance(self, PairIndex | UnpairedIndex)
+        return PairDataset(self, canvas, augment, seed, cache)
+
 
 @dataclass(frozen=True)
 class PairIndex(_Sources):
@@ -103,7 +128,7 @@ class PairIndex(_Sources):
             second = read_image(self.targets[i])
             if first.shape != second.shape:
                 raise DataError(
-                    f"{self.targets[i]}: {unequal(_size(second), self.path(i), _size(first))}"
+                    f"{self.targets[i]}: {unequal(size_of(second), self.path(i), size_of(first))}"
                 )
             return first, second
         width = first.shape[1]
@@ -131,22 +156,6 @@ class PairIndex(_Sources):
             self, files=_kept(self.files, keep), image_ids=self.image_ids[keep], targets=targets
         )
 
-    def dataset(
-        self,
-        canvas: tuple[int, int],
-        augment: "Augment | None" = None,
-        seed: int = 0,
-        cache: "ImageCache | None" = None,
-    ) -> "Dataset[Any]":
-        """See :class:`visionkit.data.index.Index`.
-
-        Raises:
-            ConfigError: the augmentation isn't for pairs.
-        """
-        from visionkit.data.pairs_dataset import PairDataset
-
-        return PairDataset(self, canvas, augment, seed, cache)
-
 
 @dataclass(frozen=True)
 class UnpairedIndex(_Sources):
@@ -166,6 +175,11 @@ class UnpairedIndex(_Sources):
     def kind(self) -> str:
         """Two lists."""
         return "unpaired"
+
+    @property
+    def others(self) -> int:
+        """How many pictures the second list has."""
+        return len(self.targets)
 
     def image(self, i: int) -> Image:
         """Picture ``i``, [H, W, 3] uint8 RGB.
@@ -190,22 +204,6 @@ class UnpairedIndex(_Sources):
     def only_targets(self, keep: NDArray[np.bool_]) -> "UnpairedIndex":
         """The split with those of the others for which ``keep``, [M], is true."""
         return replace(self, targets=_kept(self.targets, keep))
-
-    def dataset(
-        self,
-        canvas: tuple[int, int],
-        augment: "Augment | None" = None,
-        seed: int = 0,
-        cache: "ImageCache | None" = None,
-    ) -> "Dataset[Any]":
-        """See :class:`visionkit.data.index.Index`.
-
-        Raises:
-            ConfigError: the augmentation isn't for pairs.
-        """
-        from visionkit.data.pairs_dataset import PairDataset
-
-        return PairDataset(self, canvas, augment, seed, cache)
 
 
 def unequal(size: tuple[int, int], picture: str, theirs: tuple[int, int]) -> str:
@@ -233,5 +231,6 @@ def _kept(files: StringTable, keep: NDArray[np.bool_]) -> StringTable:
     return StringTable([files[i] for i in np.flatnonzero(keep).tolist()])
 
 
-def _size(image: Image) -> tuple[int, int]:
+def size_of(image: Image) -> tuple[int, int]:
+    """Height and width of a picture."""
     return image.shape[0], image.shape[1]

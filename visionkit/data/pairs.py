@@ -82,7 +82,7 @@ def read_pairs(
     told: list[str] = []
     with aside(unless=source == split or (source, split) == ("", "train")):
         if isinstance(place, tuple):
-            files, others = _match(*place, sides)
+            files, others, told = _match(*place, sides)
         else:
             files, unread = pictures_below(place)
             others = []
@@ -253,9 +253,14 @@ def _picked(files: Sequence[str], ids: NDArray[np.int64]) -> StringTable:
     return StringTable([files[i] for i in ids.tolist()])
 
 
-def _match(first: Path, second: Path, sides: tuple[str, str]) -> tuple[list[str], list[str]]:
-    """The pictures of one folder with their partners in another."""
-    mine, theirs = _by_name(first, sides[0]), _by_name(second, sides[1])
+def _match(
+    first: Path, second: Path, sides: tuple[str, str]
+) -> tuple[list[str], list[str], list[str]]:
+    """The pictures of one folder, their partners in another, and what is to be said of both."""
+    mine, my_unread = _by_name(first, sides[0])
+    theirs, their_unread = _by_name(second, sides[1])
+    told = tell_unread(first, list(my_unread.values()))
+    told += tell_unread(second, list(their_unread.values()))
     common = [name for name in mine if name in theirs]
     if not common:
         few = listed([Path(path).name for path in list(theirs.values())[:2]])
@@ -263,23 +268,33 @@ def _match(first: Path, second: Path, sides: tuple[str, str]) -> tuple[list[str]
             f"{first}: none of its {len(mine)} pictures has a partner of its name in {second} "
             f"(which has {few}); name pairs alike, or choose data=unpaired"
         )
-    for here, there, folder in ((mine, theirs, second), (theirs, mine, first)):
+    for here, there, unread, folder in (
+        (mine, theirs, their_unread, second),
+        (theirs, mine, my_unread, first),
+    ):
         for name, path in here.items():
-            if name not in there:
+            if name not in there and name in unread:
+                cause = f"has a partner of a kind that isn't read, {unread[name]}"
+                lose("missing-partner", path, cause, "convert it to JPEG or PNG, or remove both")
+            elif name not in there:
                 cause = f"has no partner of its name in {folder}"
                 lose("missing-partner", path, cause, "add one or remove it")
-    return [mine[name] for name in common], [theirs[name] for name in common]
+    return [mine[name] for name in common], [theirs[name] for name in common], told
 
 
-def _by_name(folder: Path, side: str) -> dict[str, str]:
-    """Pictures by their relative paths without suffix."""
+def _by_name(folder: Path, side: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Pictures, and files of kinds that aren't read, by relative paths without suffix."""
+    files, others = pictures_below(folder)
     found: dict[str, str] = {}
-    for path in pictures_below(folder)[0]:
-        name = Path(path).relative_to(folder).with_suffix("").as_posix()
-        name = name.removesuffix(f"_{side}")
+    for path in files:
+        name = _name(path, folder, side)
         if name in found:
             cause = f"is called as {found[name]} is"
             lose("called-alike", path, cause, "keep one of them")
         else:
             found[name] = path
-    return found
+    return found, {_name(path, folder, side): path for path in others}
+
+
+def _name(path: str, folder: Path, side: str) -> str:
+    return Path(path).relative_to(folder).with_suffix("").as_posix().removesuffix(f"_{side}")

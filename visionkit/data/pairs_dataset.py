@@ -9,7 +9,7 @@ from visionkit.data.augment import Augment
 from visionkit.data.augment_pairs import PairAugment
 from visionkit.data.cache import ImageCache
 from visionkit.data.defects import naming_way_out
-from visionkit.data.pair_index import PairIndex, UnpairedIndex
+from visionkit.data.pair_index import PairIndex, UnpairedIndex, size_of
 from visionkit.data.samplers import SampleKey
 from visionkit.errors import ConfigError
 from visionkit.geometry import Image, Letterbox
@@ -54,13 +54,12 @@ class PairDataset(Dataset[Sample]):
             )
         self.index, self.canvas = index, canvas
         self.augment, self.seed = augment, seed
-        self._scaled = canvas if augment is None else augment.enlarged(canvas)
+        self._scaled = kept_size(canvas, augment)
         self._images: ImageCache | None = None
         self._targets: ImageCache | None = None
         if cache is not None:
-            targets = len(index) if isinstance(index, PairIndex) else len(index.targets)
             self._images = ImageCache(len(index), *self._scaled)
-            self._targets = ImageCache(targets, *self._scaled)
+            self._targets = ImageCache(index.others, *self._scaled)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -111,13 +110,13 @@ class PairDataset(Dataset[Sample]):
         assert isinstance(self.index, PairIndex)
         with naming_way_out():
             image, target = self.index.pair(i)
-        return (image, _size(image)), (target, _size(target))
+        return (image, size_of(image)), (target, size_of(target))
 
     def _one(self, cache: ImageCache | None, i: int, of: Callable[[int], Image]) -> Read:
         def whole() -> Read:
             with naming_way_out():
                 image = of(i)
-            return image, _size(image)
+            return image, size_of(image)
 
         def scaled() -> Read:
             image, size = whole()
@@ -127,8 +126,9 @@ class PairDataset(Dataset[Sample]):
 
     def _scale(self, image: Image) -> Image:
         """Scale a picture to what windows are cut from."""
-        return Letterbox(_size(image), self._scaled).resize(image)
+        return Letterbox(size_of(image), self._scaled).resize(image)
 
 
-def _size(image: Image) -> tuple[int, int]:
-    return image.shape[0], image.shape[1]
+def kept_size(canvas: tuple[int, int], augment: Augment | None) -> tuple[int, int]:
+    """Height and width that pictures are scaled to before windows of a canvas are cut from them."""
+    return augment.enlarged(canvas) if isinstance(augment, PairAugment) else canvas

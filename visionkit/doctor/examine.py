@@ -151,7 +151,8 @@ def examine(
         for defect in look.defects
         if (defect.kind, defect.file) not in seen
     ]
-    defects = without_usual_grey(defects, sum(map(len, splits.values())))
+    pictures = sum(map(len, (*looks.values(), *others.values())))
+    defects = without_usual_grey(defects, pictures)
     for split, index in splits.items():
         if isinstance(index, DetectionIndex):
             sizes = shapes_of(looks[split], index)

@@ -149,6 +149,10 @@ class Head(nn.Module, ABC):
             )
         if options.window is not None and not self.assembles:
             raise ConfigError(f"predict.window: {name} can't put windows together; leave it null")
+        if options.truncation != 1:
+            raise ConfigError(f"predict.truncation: {name} makes nothing from noise; leave it 1.0")
+        if options.reverse:
+            raise ConfigError(f"predict.reverse: {name} turns no pictures; leave it false")
 
     def calibrate(self, raws: Sequence[Any], batches: Sequence[Batch]) -> None:
         """Fit the confidence of results to a validation split, after training.

@@ -30,6 +30,11 @@ class DiscriminatorHead(nn.Module, ABC):
         self.used: Sequence[FeatureSpec] = self.in_features
         self.num_classes = num_classes
 
+    @property
+    def batched(self) -> bool:
+        """Whether what it says of a picture depends on the others of its batch by design."""
+        return False
+
     @abstractmethod
     def forward(self, maps: dict[str, Tensor], labels: Tensor | None = None) -> list[Tensor]:
         """Return logits of each discriminator, [B] or [B, h, w].
@@ -92,6 +97,11 @@ class Discriminator(DiscriminatorHead):
             nn.init.normal_(embedding.weight, 0.0, inputs**-0.5 / 4)
             self.classes = layer(embedding)
 
+    @property
+    def batched(self) -> bool:
+        """See :class:`DiscriminatorHead`."""
+        return self.deviation > 0
+
     def forward(self, maps: dict[str, Tensor], labels: Tensor | None = None) -> list[Tensor]:
         """See :class:`DiscriminatorHead`."""
         x = maps[self.used[0].name]
@@ -118,10 +128,12 @@ def with_deviation(x: Tensor, group: int) -> Tensor:
     """
     count = max(1, len(x) // group)
     members = torch.arange(len(x), device=x.device) % count
-    values = x.float().flatten(1)
-    share = F.one_hot(members, count).float()
-    share = share / share.sum(0)
-    mean = share.T @ values
-    variance = (share.T @ (values - mean[members]).square() + 1e-8).sqrt().mean(1)
-    told = variance[members].to(x.dtype)[:, None, None, None]
+    # products of small differences vanish in half precision
+    with torch.autocast(x.device.type, enabled=False):
+        values = x.float().flatten(1)
+        share = F.one_hot(members, count).float()
+        share = share / share.sum(0)
+        mean = share.T @ values
+        spread = (share.T @ (values - mean[members]).square() + 1e-8).sqrt().mean(1)
+    told = spread[members].to(x.dtype)[:, None, None, None]
     return torch.cat([x, told.expand(-1, 1, *x.shape[2:])], 1)

@@ -47,6 +47,11 @@ class StyleDiscriminator(DiscriminatorHead):
             gain = math.sqrt(num_classes / width)
             self.classes = equalised(nn.Linear(num_classes, width, bias=False), gain)
 
+    @property
+    def batched(self) -> bool:
+        """See :class:`DiscriminatorHead`."""
+        return self.deviation > 0
+
     def forward(self, maps: dict[str, Tensor], labels: Tensor | None = None) -> list[Tensor]:
         """See :class:`DiscriminatorHead`."""
         x = maps[self.used[0].name]

@@ -40,6 +40,7 @@ class Extractor:
             as they are.
         batch_size: pictures that are looked at together.
         seed: of what is random in a network without weights; the run's own seed has no part in it.
+        device: where it computes, as ``cpu`` or ``cuda:1``; a GPU if there is one, unless given.
 
     Attributes:
         name: of the network, in small letters; it begins with ``random`` where it has no weights.
@@ -59,6 +60,7 @@ class Extractor:
         size: Positive | None = None,
         batch_size: Positive = 64,
         seed: Count = 0,
+        device: str | None = None,
     ) -> None:
         if backbone is not None and checkpoint is not None:
             raise ConfigError(
@@ -96,7 +98,7 @@ class Extractor:
             self.sha256 = _file_hash(file)
         elif not self.weights.startswith("random"):
             self.sha256 = _tensor_hash(self._network)
-        self._device = torch.device("cpu")
+        self._wanted, self._device = _device(device), torch.device("cpu")
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the features [N, D] of pictures [N, H, W, 3] uint8 RGB.
@@ -104,9 +106,12 @@ class Extractor:
         Raises:
             ConfigError: the network can't see pictures as small as these.
         """
-        if torch.cuda.is_available() and self._device.type == "cpu":
-            self._device = torch.device("cuda", torch.cuda.current_device())
-            self._network.to(self._device)
+        wanted = self._wanted
+        if wanted is None and torch.cuda.is_available():  # the one that this rank has by now
+            wanted = torch.device("cuda", torch.cuda.current_device())
+        if wanted is not None and wanted != self._device:
+            self._device = self._wanted = wanted
+            self._network.to(wanted)
         found = [
             self._features(images[start : start + self.batch_size])
             for start in range(0, max(1, len(images)), self.batch_size)
@@ -175,6 +180,21 @@ def _exactly(device: torch.device) -> Iterator[None]:
     finally:
         torch.set_float32_matmul_precision(precision)
         torch.backends.cudnn.allow_tf32 = convolutions
+
+
+def _device(name: str | None) -> torch.device | None:
+    """Where a person wants it to compute."""
+    if name is None:
+        return None
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"evaluator.extractor.device: {name!r} can't be used ({first_line(error)}); leave it "
+            "null, or choose cpu or cuda"
+        ) from error
+    return device
 
 
 def _backbone_of(path: str) -> Backbone:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from visionkit.argtypes import Count, Positive
 from visionkit.data.index import Index
+from visionkit.errors import ConfigError
 from visionkit.geometry import Image, resize_image
 from visionkit.metrics import real_pictures
 from visionkit.metrics.base import PartsEvaluator
@@ -26,6 +27,8 @@ _SIDE = 64
 _ASKED = 1000
 """Pictures whose nearest training picture is looked for: enough for a median."""
 
+_KINDS = ("classes", "images", "pairs", "unpaired")
+
 Rows = dict[int, NDArray[np.float32]]
 """Features [D] by place in the split."""
 
@@ -37,7 +40,7 @@ class Seen:
     Attributes:
         image_ids: [n] int64, of all pictures that were given.
         fake: features of the made pictures that are compared.
-        real: those of the split that other ranks don't know yet.
+        real: those of real ones that other ranks don't know yet, by the place of the made ones.
         pictures: a few of the made ones, by place in the split.
         size: height and width that pictures are compared at.
     """
@@ -69,8 +72,9 @@ class GenerationEvaluator(PartsEvaluator):
     - ``nearest_ratio``: how far made pictures are from the nearest training picture, over how far
       those of the split are (medians). Far below 1, training pictures are repeated.
 
-    What is undefined is -1. How pictures are batched, ordered or shared among ranks changes
-    nothing.
+    What is undefined is -1. How the given pictures are batched, ordered or shared among ranks
+    changes nothing. Of two lists of pictures that are no pairs, as many of the second one are drawn
+    as of the first; each picture counts once.
 
     Args:
         index: the split.
@@ -80,6 +84,9 @@ class GenerationEvaluator(PartsEvaluator):
         neighbours: k of precision and recall.
         near: k of density and coverage.
         searched: training pictures among which the nearest are looked for.
+
+    Raises:
+        ConfigError: the split is one of boxes or masks.
     """
 
     monitor = "kid"
@@ -95,12 +102,17 @@ class GenerationEvaluator(PartsEvaluator):
         near: Positive = 5,
         searched: Count = 10000,
     ) -> None:
+        if index.kind not in _KINDS:
+            raise ConfigError(
+                "evaluator: GenerationEvaluator compares whole pictures, and the data is of "
+                f"{index.kind}; choose another evaluator, or data=images, folder, pairs or unpaired"
+            )
         self.index, self.extractor = index, extractor
         self.train = None if train is index else train
         self.samples, self.neighbours, self.near = samples, neighbours, near
         self.searched = searched
-        places = real_pictures.chosen(index, samples).tolist()
-        self._order = {place: n for n, place in enumerate(places)}
+        self._partner = real_pictures.compared(index, samples)
+        self._order = {place: n for n, place in enumerate(self._partner)}
         self._real: Rows = {}
         self._unsent: set[int] = set()
         self._size: tuple[int, int] | None = None
@@ -157,7 +169,8 @@ class GenerationEvaluator(PartsEvaluator):
             self._pictures |= {p: image for p, image in now if self._order[p] < SHOWN}
         new = [place for place in places if place not in self._real]
         if new:
-            features = self.extractor(real_pictures.read(self.index, new, self._size))
+            real = [self._partner[place] for place in new]
+            features = self.extractor(real_pictures.read(self.index, real, self._size))
             self._real |= dict(zip(new, features, strict=True))
             self._unsent |= set(new)
 
@@ -186,6 +199,10 @@ class GenerationEvaluator(PartsEvaluator):
         if self._waiting:
             self._look(len(self._waiting))
         return sorted(self._fake, key=self._order.__getitem__)
+
+    def real_places(self) -> list[int]:
+        """Where the real pictures stand that those of :meth:`places` are compared with."""
+        return [self._partner[place] for place in self.places()]
 
     def features(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the features [N, D] of the real and of the made pictures, place by place."""
@@ -249,7 +266,7 @@ class GenerationEvaluator(PartsEvaluator):
         """Where the training pictures stand in their split, that are looked at."""
         if self.train is None:
             return []
-        most = max(self.searched, min(self.samples, len(self.index)))
+        most = max(self.searched, len(self._order))
         places: list[int] = real_pictures.chosen(self.train, most).tolist()
         return places
 

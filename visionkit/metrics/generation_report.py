@@ -45,7 +45,7 @@ def _write_nearest(path: Path, evaluator: "GenerationEvaluator") -> None:
         among, index, split = train[: evaluator.searched], evaluator.train, "training"
         places = evaluator.training_places()
     else:
-        among, index, split, places = real, evaluator.index, "real", evaluator.places()
+        among, index, split, places = real, evaluator.index, "real", evaluator.real_places()
     if not pictures or not len(among):
         path.unlink(missing_ok=True)
         return

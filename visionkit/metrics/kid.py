@@ -17,6 +17,10 @@ def kid(real: Features, fake: Features, blocks: int = 10) -> tuple[float, float]
     It is taken of disjoint blocks, and averaged. Unlike the Fréchet distance it doesn't depend on
     how many pictures there are.
 
+    Of sets of one size, row i of one is never compared with row i of the other (the U-statistic of
+    Gretton et al. 2012): the two may have something in common that others don't, such as the class
+    that picture i was made of, and would make the distance too small.
+
     Args:
         real: [N, D].
         fake: [M, D].
@@ -44,12 +48,13 @@ def kid(real: Features, fake: Features, blocks: int = 10) -> tuple[float, float]
 def _mmd(x: Features, y: Features) -> float:
     """The unbiased estimate of the squared discrepancy of two sets."""
     x, y = x.astype(np.float64), y.astype(np.float64)
-    return _within(x) + _within(y) - 2 * float(_kernel(x, y).mean())
+    between = _apart(x, y) if len(x) == len(y) else float(_kernel(x, y).mean())
+    return _apart(x, x) + _apart(y, y) - 2 * between
 
 
-def _within(x: NDArray[np.float64]) -> float:
-    """The mean of the kernel over pairs of different rows."""
-    values, count = _kernel(x, x), len(x)
+def _apart(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """The mean of the kernel over pairs of rows of different numbers."""
+    values, count = _kernel(x, y), len(x)
     return float((values.sum() - np.trace(values)) / (count * (count - 1)))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visionkit.data.defects import naming_way_out
+from visionkit.errors import ConfigError
 from visionkit.geometry import Image, resize_image
 from visionkit.metrics.base import PartsEvaluator
 from visionkit.metrics.tables import write_csv
@@ -23,6 +24,9 @@ _PATIENCE = ((0.01 * 255) ** 2, (0.03 * 255) ** 2)
 
 class Pairs(Protocol):
     """A split of pictures and what they are to be turned into."""
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102
 
     @property
     def image_ids(self) -> NDArray[np.int64]: ...  # noqa: D102
@@ -63,12 +67,20 @@ class TranslationEvaluator(PartsEvaluator):
 
     Args:
         index: the split.
+
+    Raises:
+        ConfigError: its pictures have no partners.
     """
 
     monitor = "l1"
     mode = "min"
 
     def __init__(self, index: Pairs) -> None:
+        if index.kind != "pairs":
+            raise ConfigError(
+                f"evaluator: TranslationEvaluator compares pictures with their partners, and the "
+                f"data has none (its kind is {index.kind}); choose data=pairs or another evaluator"
+            )
         self.index = index
         super().__init__(index.image_ids)
 

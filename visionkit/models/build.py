@@ -9,9 +9,12 @@ from visionkit.build import PACKAGES, build, expect
 from visionkit.generators.base import Generator, Translator, halvings
 from visionkit.heads.discriminator import DiscriminatorHead
 from visionkit.models.base import Network
-from visionkit.models.critic import Critic
+from visionkit.models.critic import Critic, seeing
 from visionkit.models.model import build_model, freeze_idle
 from visionkit.necks.base import Neck
+
+MOST_STAGES = 6
+"""Strides of maps end at 64."""
 
 
 def build_network(
@@ -65,8 +68,8 @@ def build_critic(
 ) -> Critic:
     """Build a critic from the nodes ``backbone``, ``neck`` and ``head``.
 
-    A backbone's ``stages: auto`` becomes as many as halve what it sees down to a small map, its
-    ``in_channels: auto`` those of the pictures that are seen together.
+    A backbone's ``stages: auto`` becomes as many as halve what it sees down to a small map, at most
+    6 (a stride of 64), its ``in_channels: auto`` those of the pictures that are seen together.
 
     Args:
         spec: the plain nodes.
@@ -75,10 +78,14 @@ def build_critic(
         pictures: that are seen together.
         size: of their shorter side, as the backbone sees them; None as they are.
         where: packages, see :func:`build_network`.
+
+    Raises:
+        ConfigError: parts don't fit, or the backbone sees another number of pictures.
     """
     node = dict(spec["backbone"])
     if node.get("stages") == "auto":
-        node["stages"] = max(1, halvings(canvas if size is None else (size, size)))
+        stages = halvings(canvas if size is None else (size, size))
+        node["stages"] = min(max(1, stages), MOST_STAGES)
     if node.get("in_channels") == "auto":
         node["in_channels"] = 3 * pictures
     backbone: Backbone = expect(build(node, "backbone", **where), Backbone, "backbone")
@@ -92,4 +99,4 @@ def build_critic(
     freeze_idle(backbone, neck, head.used)
     critic = Critic(backbone, neck, head, size)
     tolerate_single(critic)
-    return critic
+    return seeing(critic, pictures)

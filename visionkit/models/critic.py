@@ -1,10 +1,13 @@
 """What tells pictures of the data from pictures of a generator."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visionkit.backbones.base import Backbone
+from visionkit.errors import ConfigError
 from visionkit.heads.discriminator import DiscriminatorHead
 from visionkit.models.normalise import Normalise
 from visionkit.necks.base import Neck
@@ -67,7 +70,7 @@ class Critic(nn.Module):
     @property
     def batched(self) -> bool:
         """Whether what it says of a picture depends on the others of its batch."""
-        return any(
+        return self.head.batched or any(
             m.training for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
         )
 
@@ -79,3 +82,38 @@ class Critic(nn.Module):
             return self(real, labels), self(fake, labels)
         both = self(torch.cat([real, fake]), None if labels is None else torch.cat([labels] * 2))
         return [logits[: len(real)] for logits in both], [logits[len(real) :] for logits in both]
+
+
+def logistic_losses(real: Sequence[Tensor], fake: Sequence[Tensor]) -> dict[str, Tensor]:
+    """How wrong a critic is, whatever it was trained by: ``real`` and ``fake``, float32 scalars.
+
+    ``real`` of the validation split grows when it knows the training pictures by heart.
+
+    Args:
+        real: its logits of real pictures, of each discriminator.
+        fake: those of made ones.
+    """
+    return {
+        "real": torch.stack([F.softplus(-logits).mean() for logits in real]).mean(),
+        "fake": torch.stack([F.softplus(logits).mean() for logits in fake]).mean(),
+    }
+
+
+def seeing(critic: Critic, pictures: int = 1) -> Critic:
+    """Refuse a critic whose backbone sees another number of pictures at once.
+
+    Args:
+        critic: as built.
+        pictures: that are shown together; its backbone sees them so, or one by one.
+
+    Raises:
+        ConfigError: as it says.
+    """
+    channels = sorted({3, 3 * pictures})
+    found = critic.backbone.in_channels
+    if found not in channels:
+        raise ConfigError(
+            f"backbone.in_channels: {found}, this model shows its critic pictures of "
+            f"{' or '.join(map(str, channels))}; give {channels[-1]}"
+        )
+    return critic

@@ -15,7 +15,7 @@ from visionkit.errors import ConfigError
 from visionkit.generators.base import Generator
 from visionkit.heads.base import PredictOptions
 from visionkit.models.base import Network, Statistics
-from visionkit.models.critic import Critic
+from visionkit.models.critic import Critic, logistic_losses
 from visionkit.results import Generated, Result
 
 HALF = (0.5, 0.5, 0.5)
@@ -89,6 +89,8 @@ class Gan(Network):
             raise ConfigError(
                 "predict: a generator looks at no picture; leave flip, scales and window alone"
             )
+        if options.reverse:
+            raise ConfigError("predict.reverse: a generator turns no pictures; leave it false")
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
         """Return noise [B, latent], a row for each seed: the same on every machine."""
@@ -96,9 +98,7 @@ class Gan(Network):
         where = next(self.generator.parameters()).device
         return torch.from_numpy(np.stack(rows).astype(np.float32)).to(where)
 
-    def generate(
-        self, z: Tensor, labels: Tensor | None = None, truncation: float = 1.0
-    ) -> Tensor:
+    def generate(self, z: Tensor, labels: Tensor | None = None, truncation: float = 1.0) -> Tensor:
         """Make pictures [B, 3, H, W], -1..1, see :class:`Generator`."""
         images: Tensor = self.generator(z, labels if self.conditional else None, truncation)
         return images.expand(-1, 3, -1, -1)
@@ -144,19 +144,14 @@ class Gan(Network):
     def judge(self, batch: Batch) -> tuple[dict[str, Tensor], list[Result]]:
         """See :class:`Network`: as many pictures as there are real ones, of the same classes.
 
-        The losses are the critic's logistic ones, whatever it was trained by: ``real`` grows when
-        it knows the training pictures by heart.
+        The losses are the critic's, see :func:`logistic_losses`.
         """
         labels = labels_of(batch) if self.conditional else None
         made = self.sample([m.image_id for m in batch.meta], labels)
         fake = torch.from_numpy(np.stack([g.image for g in made])).permute(0, 3, 1, 2)
         said_real = self.critic(from_bytes(batch.images), labels)
         said_fake = self.critic(from_bytes(fake.to(batch.images.device)), labels)
-        losses = {
-            "real": torch.stack([F.softplus(-logits).mean() for logits in said_real]).mean(),
-            "fake": torch.stack([F.softplus(logits).mean() for logits in said_fake]).mean(),
-        }
-        return losses, list(made)
+        return logistic_losses(said_real, said_fake), list(made)
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Result]:

@@ -1,7 +1,7 @@
 """Networks that turn pictures of one kind into pictures of another."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from visionkit.errors import ConfigError
 from visionkit.generators.base import Translator
 from visionkit.heads.base import PredictOptions
 from visionkit.models.base import Network, Statistics
-from visionkit.models.critic import Critic
+from visionkit.models.critic import Critic, logistic_losses
 from visionkit.models.gan import HALF, from_bytes, to_pictures
 from visionkit.results import Generated, Result
 
@@ -42,6 +42,8 @@ class Translation(Network):
                 "predict: a picture is turned into another one as it is; leave flip, scales and "
                 "window alone"
             )
+        if options.truncation != 1:
+            raise ConfigError("predict.truncation: nothing is made from noise; leave it 1.0")
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Result]:
@@ -71,7 +73,7 @@ class PairGan(Translation):
     ) -> None:
         super().__init__()
         self.generator = _translator(generator)
-        self.critic = _seeing(critic(0, pictures=2, size=critic_size), 3, 6)
+        self.critic = critic(0, pictures=2, size=critic_size)
         self.options = PredictOptions()
 
     @property
@@ -115,7 +117,7 @@ class PairGan(Translation):
         source, target = from_bytes(batch.images), targets_of(batch)
         made = self.translate(source)
         losses = {"l1": F.l1_loss(made, target)}
-        losses |= _said(
+        losses |= logistic_losses(
             self.critic(torch.cat([source, target], 1)), self.critic(torch.cat([source, made], 1))
         )
         return losses, results_of(made, batch)
@@ -143,7 +145,7 @@ class CycleGan(Translation):
     ) -> None:
         super().__init__()
         ways = {name: _translator(generator) for name in ("a_to_b", "b_to_a")}
-        critics = {name: _seeing(critic(0, size=critic_size), 3) for name in ("a", "b")}
+        critics = {name: critic(0, size=critic_size) for name in ("a", "b")}
         self.generator, self.critic = nn.ModuleDict(ways), nn.ModuleDict(critics)
         self.options = PredictOptions()
 
@@ -183,7 +185,7 @@ class CycleGan(Translation):
             there, back, critic = back, there, self.critic["a"]
         made = there(source)
         cycle = F.l1_loss(back(made), source) + F.l1_loss(there(back(other)), other)
-        losses = {"cycle": cycle / 2} | _said(critic(other), critic(made))
+        losses = {"cycle": cycle / 2} | logistic_losses(critic(other), critic(made))
         return losses, results_of(made, batch)
 
 
@@ -206,27 +208,9 @@ def results_of(made: Tensor, batch: Batch) -> list[Result]:
     ]
 
 
-def _said(real: Sequence[Tensor], fake: Sequence[Tensor]) -> dict[str, Tensor]:
-    return {
-        "real": torch.stack([F.softplus(-logits).mean() for logits in real]).mean(),
-        "fake": torch.stack([F.softplus(logits).mean() for logits in fake]).mean(),
-    }
-
-
 def _translator(make: Callable[[], Any]) -> Translator:
     made: Translator = expect(make(), Translator, "generator")
     return made
-
-
-def _seeing(critic: Critic, *channels: int) -> Critic:
-    """Refuse a critic whose backbone sees another number of pictures at once."""
-    found = critic.backbone.in_channels
-    if found not in channels:
-        raise ConfigError(
-            f"backbone.in_channels: {found}, this model shows its critic pictures of "
-            f"{' or '.join(map(str, channels))}; give {channels[-1]}"
-        )
-    return critic
 
 
 def _named(info: DataInfo) -> str:

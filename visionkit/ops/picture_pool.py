@@ -8,7 +8,8 @@ class PicturePool:
     """Lets a critic see pictures of long ago beside new ones (Shrivastava et al. 2017).
 
     Half of the new pictures each take the place of an older one, which is given instead. Which
-    ones, torch's generator of the processor says, so that nothing waits for a GPU.
+    ones, torch's generator of the processor says, so that nothing waits for a GPU. Pictures of
+    another size than the new ones are dropped.
 
     Args:
         size: the most pictures that are kept; 0 to give the new ones.
@@ -26,12 +27,13 @@ class PicturePool:
         """Give as many pictures, of any age; the new ones count from :meth:`settle` on.
 
         Args:
-            images: [B, C, H, W], of one size and type in all calls.
+            images: [B, C, H, W], of one type in all calls.
 
         Returns:
             [B, C, H, W], without gradients.
         """
-        kept, given = list(self._kept), []
+        kept = [old for old in self._kept if old.shape == images.shape[1:]]
+        given = []
         for image in images.detach():
             old = image
             if len(kept) < self.size:

@@ -16,9 +16,10 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from visionkit.argtypes import Amount, Positive
 from visionkit.batch import Batch
-from visionkit.errors import VisionkitError
+from visionkit.errors import ConfigError, TrainingError
 from visionkit.metrics.base import Evaluator
 from visionkit.models.base import Network
+from visionkit.ops.distributed import mean_over_ranks
 from visionkit.tasks.base import Task
 
 CRITIC, GENERATOR = 0, 1
@@ -117,14 +118,16 @@ class AdversarialTask(Task):
         """One step of an optimizer.
 
         Raises:
-            VisionkitError: a loss isn't finite; the weights still are.
+            TrainingError: a loss isn't finite on one of the ranks; each of them raises it.
         """
-        bad = [k for k, v in losses.items() if not torch.isfinite(v.detach())]
-        if bad:
-            raise VisionkitError(
-                f"training: after {self.trainer.global_step} batches the loss {bad[0]!r} isn't "
+        broken = torch.stack([~torch.isfinite(v.detach()) for v in losses.values()]).float()
+        broken = mean_over_ranks(broken)
+        if broken.any():
+            bad = next(k for k, flag in zip(losses, broken.tolist(), strict=True) if flag)
+            raise TrainingError(
+                f"training: after {self.trainer.global_step} batches the loss {bad!r} isn't "
                 "finite; lower optimizer.lr, clip gradients with trainer.gradient_clip_val=10, or "
-                "train with trainer.precision=32-true; last.ckpt has the weights from before"
+                "train with trainer.precision=32-true; last.ckpt stays that of the last epoch"
             )
         optimizer: Any = self.optimizers()[number]  # type: ignore[index]
         optimizer.zero_grad()
@@ -135,9 +138,23 @@ class AdversarialTask(Task):
             self.trainer.strategy.optimizer_step(optimizer.optimizer, do_nothing_closure)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Shorten gradients: here they are free of a mixed precision's scale."""
-        if self.clip:
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        """Shorten gradients: here they are free of a mixed precision's scale.
+
+        Raises:
+            ConfigError: they aren't, as the optimizer takes it away itself.
+        """
+        if not self.clip:
+            return
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        if scaled and getattr(optimizer, "_step_supports_amp_scaling", False):
+            raise ConfigError(
+                "optimizer.fused: under trainer.precision=16-mixed a fused optimizer's gradients "
+                "can't be clipped; set it false, or trainer.gradient_clip_val=0"
+            )
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        if self.clip_values:
+            nn.utils.clip_grad_value_(parameters, self.clip)
+        else:
             nn.utils.clip_grad_norm_(parameters, self.clip)
 
     def lr_factor(self, number: int) -> float:
@@ -178,5 +195,8 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 
 def in_full(images: Tensor) -> Any:
-    """A context in which networks compute in float32: gradients of gradients need the digits."""
+    """A context without mixed precision: gradients of gradients need more digits than that has.
+
+    Whether a GPU's float32 products are TF32's is left as it is.
+    """
     return torch.autocast(images.device.type, enabled=False)

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from visionkit.batch import Batch
 from visionkit.build import call, expect
-from visionkit.errors import ConfigError
+from visionkit.errors import CheckpointError, ConfigError
 from visionkit.metrics.base import Evaluator
 from visionkit.models.base import Network
 from visionkit.results import Result
@@ -37,9 +37,11 @@ class Task(lightning.LightningModule):
     Attributes:
         last_results: the last validation batch, and what was said of it.
         clip: of a task that takes its own steps: gradients are shortened to this length; 0 never.
+        clip_values: whether instead each of their values is held within ``clip`` of 0.
     """
 
     clip: float = 0.0
+    clip_values: bool = False
 
     def __init__(
         self,
@@ -65,6 +67,21 @@ class Task(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Make the checkpoint speak for itself."""
         checkpoint["visionkit"] = self.entry
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See that what the task keeps beside the model is there: the model was compared before.
+
+        Raises:
+            CheckpointError: it isn't, or there is more.
+        """
+        own, theirs = self.state_dict().keys(), checkpoint["state_dict"].keys()
+        unlike = sorted(k for k in own ^ theirs if not k.startswith("model."))
+        if unlike:
+            raise CheckpointError(
+                f"resume: {unlike[0]!r} is in the task or in the checkpoint, not in both; resume "
+                "with the task and the visionkit it was trained with, or start anew from its "
+                "weights with model.weights"
+            )
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's results."""

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from visionkit.argtypes import Amount, Part, Positive
 from visionkit.batch import Batch
 from visionkit.build import expect
+from visionkit.errors import ConfigError
 from visionkit.losses.adversarial import (
     Kind,
     between,
@@ -38,7 +39,8 @@ class GanTask(AdversarialTask):
         scheduler: see there.
         evaluator: see there.
         loss: what the two want of each other, see :func:`critic_loss`.
-        r1: weight of half the squared gradient at real pictures (Mescheder et al. 2018).
+        r1: weight of half the squared gradient at real pictures (Mescheder et al. 2018), after what
+            ``augment`` and ``adaptive`` do to them, as the critic sees them.
         r2: the same at made ones.
         gradient_penalty: weight of WGAN-GP's penalty (Gulrajani et al. 2017).
         penalty_every: the three are taken on every so many batches, and count so many times as much
@@ -48,13 +50,17 @@ class GanTask(AdversarialTask):
         path_every: it is taken on every so many batches.
         augment: what both real and made pictures go through before the critic (Zhao et al. 2020):
             of ``colour``, ``translation``, ``cutout``.
-        adaptive: the share of real pictures that the critic is to be sure of; a stronger one makes
-            a chain of changes more frequent (Karras et al. 2020, 0.6); 0 for none.
+        adaptive: what the mean sign of the critic's logits of real pictures is kept at: 0.6 where
+            it calls 80 % of them real. Above it, a chain of changes becomes more frequent, below
+            it less (Karras et al. 2020 b); 0 for no changes.
         adaptive_images: so many pictures let the frequency of changes go from 0 to 1.
         critic_steps: see :class:`AdversarialTask`, as for the others.
         critic_lr: see there.
         compile: see there.
         channels_last: see there.
+
+    Raises:
+        ConfigError: ``path_length`` for a generator without styles.
     """
 
     model: Gan
@@ -83,6 +89,11 @@ class GanTask(AdversarialTask):
         channels_last: bool = False,
     ) -> None:
         expect(model, Gan, "gan")
+        if path_length and not hasattr(model.generator, "styles"):
+            raise ConfigError(
+                f"task.path_length: {path_length}, and this generator has no styles; set it 0 or "
+                "choose generator=stylegan2"
+            )
         super().__init__(
             name,
             model,
@@ -100,14 +111,16 @@ class GanTask(AdversarialTask):
         self.penalty_every = penalty_every
         self.path_length, self.path_every = path_length, path_every
         self.policy = tuple(augment)
-        self.adaptive = AdaptiveAugment(adaptive, adaptive_images) if adaptive else None
+        # there also where it does nothing: a run may go on with it or without
+        self.adaptive = AdaptiveAugment(adaptive, adaptive_images)
+        self.adapts = adaptive > 0
         self.register_buffer("mean_path", torch.zeros(()))
         self.mean_path: Tensor
 
     def changed(self, images: Tensor) -> Tensor:
         """What the critic sees of pictures, real and made alike."""
         images = augmented(images, self.policy)
-        return images if self.adaptive is None else self.adaptive(images)
+        return self.adaptive(images) if self.adapts else images
 
     def made(self, batch: Batch) -> Tensor:
         """Pictures [B, 3, H, W] from fresh noise, of the classes of a batch."""
@@ -125,9 +138,10 @@ class GanTask(AdversarialTask):
         real, fake = self.changed(from_bytes(batch.images)), self.changed(fake)
         said_real, said_fake = critic.compare(real, fake, labels)
         losses = {"critic": critic_loss(self.kind, said_real, said_fake)}
-        if self.adaptive is not None:
+        if self.adapts:
             sure = torch.stack([logits.detach().sign().mean() for logits in said_real]).mean()
             self.adaptive.adapt(mean_over_ranks(sure), len(batch) * self.trainer.world_size)
+            self.log("adaptive_p", self.adaptive.p, batch_size=len(batch))
         if step % self.penalty_every == 0:
             losses |= self._penalties(real, fake, labels)
         return losses

@@ -49,9 +49,7 @@ class Scorer:
         if self.evaluator is not None:
             self.evaluator.reset()
 
-    def update(
-        self, losses: Mapping[str, Tensor], results: Sequence[Result], batch: Batch
-    ) -> None:
+    def update(self, losses: Mapping[str, Tensor], results: Sequence[Result], batch: Batch) -> None:
         """Take what a network says of a batch."""
         for name, value in losses.items():
             self._losses[name] = self._losses.get(name, 0.0) + float(value) * len(batch)

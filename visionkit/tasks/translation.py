@@ -224,6 +224,7 @@ class CycleGanTask(AdversarialTask):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the pools."""
+        super().on_load_checkpoint(checkpoint)
         for name, state in checkpoint.get("pools", {}).items():
             self.pools[name].load(state)
 
