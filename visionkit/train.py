@@ -1,15 +1,12 @@
 """Training by configuration."""
 
 import logging
-import os
 import signal
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import Logger
@@ -26,6 +23,7 @@ from visionkit.config import check
 from visionkit.data.datamodule import DataModule
 from visionkit.errors import ConfigError
 from visionkit.lightning_says import quieten, refusal
+from visionkit.loop import by_turns, check_devices
 from visionkit.metrics.base import Evaluator
 from visionkit.models.base import Network
 from visionkit.models.build import build_network
@@ -160,10 +158,10 @@ class Run:
         ]
         if not loggers:  # it refuses to run where nothing would be logged
             extra = [c for c in extra if not isinstance(c, LearningRateMonitor)]
-        self._check_devices()
         settings = dict(self.plain["trainer"])
+        check_devices(settings)
         if not self.task.automatic_optimization:
-            settings |= self._by_turns(settings)
+            settings |= by_turns(settings, self.task)
         trainer = build(
             settings,
             "trainer",
@@ -179,47 +177,6 @@ class Run:
             num_sanity_val_steps=0,
         )
         return expect(trainer, lightning.Trainer, "trainer")  # type: ignore[no-any-return]
-
-    def _by_turns(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """What Lightning is told where networks train by turns.
-
-        They shorten their own gradients, and no pass reaches the parameters of all of them.
-        """
-        if settings.get("accumulate_grad_batches", 1) != 1:
-            raise ConfigError(
-                "trainer.accumulate_grad_batches: networks that train by turns take a step on "
-                "each batch; leave it 1 and choose data.batch_size"
-            )
-        algorithm = settings.get("gradient_clip_algorithm") or "norm"
-        if algorithm not in ("norm", "value"):
-            raise ConfigError(
-                f"trainer.gradient_clip_algorithm: {algorithm!r}; choose norm or value"
-            )
-        changes: dict[str, Any] = dict.fromkeys(("gradient_clip_val", "gradient_clip_algorithm"))
-        self.task.clip = float(settings.get("gradient_clip_val") or 0.0)
-        self.task.clip_values = algorithm == "value"
-        several = settings.get("devices", 1) != 1 or settings.get("num_nodes", 1) != 1
-        if settings.get("strategy") == "ddp" or (several and settings.get("strategy") == "auto"):
-            changes["strategy"] = "ddp_find_unused_parameters_true"
-        return changes
-
-    def _check_devices(self) -> None:
-        """Refuse hardware that isn't there; Lightning would start any number of processes."""
-        accelerator = self.plain["trainer"].get("accelerator", "auto")
-        devices = self.plain["trainer"].get("devices", 1)
-        there = torch.cuda.device_count()
-        if accelerator in ("gpu", "cuda") and not there:
-            raise ConfigError(
-                f"trainer.accelerator: {accelerator}, but torch finds no GPU here; "
-                "choose trainer=cpu or trainer.accelerator=auto"
-            )
-        if accelerator == "cpu" or not there:
-            there = max(2, os.cpu_count() or 1)
-        if isinstance(devices, int) and devices > there:
-            raise ConfigError(
-                f"trainer.devices: {devices} asked for, this machine takes {there}; "
-                f"give at most {there}"
-            )
 
     def fit(self) -> bool:
         """Train. Return False if the person stopped it."""
