@@ -51,11 +51,11 @@ def test_not_a_bit_depends_on_the_batch(look, count) -> None:
 
 
 def test_precision_and_grad_mode_around_it_change_nothing(look) -> None:
-    expected = look(IMAGES)
+    expected, before = look(IMAGES), torch.get_float32_matmul_precision()
     with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
         found = look(IMAGES)
     assert np.array_equal(found, expected)
-    assert torch.get_float32_matmul_precision() == "highest"
+    assert torch.get_float32_matmul_precision() == before
 
 
 def test_nothing_is_drawn_from_the_runs_numbers() -> None:
