@@ -2,11 +2,13 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import lightning
 import pytest
 import torch
+import torch.multiprocessing as mp
 from omegaconf import open_dict
 
 from visionkit import checkpoint, train
@@ -68,3 +70,17 @@ def assert_same(a: tuple[dict, dict], b: tuple[dict, dict]) -> None:
     for one, other in zip(a, b, strict=True):
         assert one.keys() == other.keys()
         assert [k for k in one if not torch.equal(one[k], other[k])] == []
+
+
+def two_processes(work, seconds, *arguments):
+    """Run ``work(rank, *arguments)`` in two processes; fail if one waits for the other."""
+    context = mp.spawn(work, arguments, nprocs=2, join=False)
+    try:
+        end = time.monotonic() + seconds
+        while not context.join(5):
+            if time.monotonic() > end:
+                pytest.fail("a rank waits for the other")
+    finally:
+        for process in context.processes:
+            if process.is_alive():
+                process.kill()

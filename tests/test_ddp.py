@@ -1,15 +1,14 @@
 """Two processes: no rank waits for another, replicas stay equal, figures are those of one."""
 
 import functools
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from mask_cases import draw, make_index, masks
+from runs import two_processes
 from tiny import make_batch, make_model
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -105,16 +104,7 @@ def _of_masks(mine: list[int]) -> dict[str, float]:
 def ranks(tmp_path_factory, squares):
     """The folder in which two processes left what they found."""
     folder = tmp_path_factory.mktemp("ranks")
-    context = mp.spawn(_work, (str(folder), str(squares)), nprocs=2, join=False)
-    try:
-        end = time.monotonic() + SECONDS
-        while not context.join(5):
-            if time.monotonic() > end:
-                pytest.fail("a rank waits for the other")
-    finally:
-        for process in context.processes:
-            if process.is_alive():
-                process.kill()
+    two_processes(_work, SECONDS, str(folder), str(squares))
     return folder
 
 

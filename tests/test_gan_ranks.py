@@ -2,13 +2,12 @@
 
 import os
 import socket
-import time
 
 import lightning
 import pytest
 import torch
-import torch.multiprocessing as mp
 from omegaconf import open_dict
+from runs import two_processes
 from small_gans import MODELS, make_images, make_sides, small_run
 
 from visionkit import train
@@ -64,16 +63,7 @@ def ranks(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = mp.spawn(_work, (str(folder), port, str(images), str(sides)), nprocs=2, join=False)
-    try:
-        end = time.monotonic() + SECONDS
-        while not context.join(5):
-            if time.monotonic() > end:
-                pytest.fail("a rank waits for the other")
-    finally:
-        for process in context.processes:
-            if process.is_alive():
-                process.kill()
+    two_processes(_work, SECONDS, str(folder), port, str(images), str(sides))
     return folder
 
 

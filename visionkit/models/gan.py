@@ -170,7 +170,11 @@ def from_bytes(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1
 
 
+def to_bytes(images: Tensor) -> Tensor:
+    """Map -1..1 to uint8: the inverse of :func:`from_bytes`."""
+    return ((images.detach().float() + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
 def to_pictures(images: Tensor) -> list[Any]:
     """Map [B, 3, H, W], -1..1, to a uint8 array [H, W, 3] for each."""
-    values = ((images.float() + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)
-    return list(values.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+    return list(to_bytes(images).permute(0, 2, 3, 1).contiguous().cpu().numpy())

@@ -15,7 +15,7 @@ from visionkit.build import expect
 from visionkit.losses.adversarial import Kind, critic_loss, generator_loss
 from visionkit.metrics.base import Evaluator
 from visionkit.models.critic import Critic
-from visionkit.models.gan import from_bytes
+from visionkit.models.gan import from_bytes, to_bytes
 from visionkit.models.translation import CycleGan, PairGan, targets_of
 from visionkit.ops.picture_pool import PicturePool
 from visionkit.tasks.adversarial import AdversarialTask
@@ -180,7 +180,7 @@ class CycleGanTask(AdversarialTask):
         self._made = made if learns else {}
         losses = []
         for name, pool in self.pools.items():
-            fake = from_bytes(pool.exchange(_to_bytes(made[name])))
+            fake = from_bytes(pool.exchange(to_bytes(made[name])))
             said = self._critic(name).compare(real[name], fake)
             losses.append(critic_loss(self.kind, *said))
         return {"critic": torch.stack(losses).sum()}
@@ -231,8 +231,3 @@ class CycleGanTask(AdversarialTask):
 
 def _difference(made: Mapping[str, Tensor], real: Mapping[str, Tensor]) -> Tensor:
     return torch.stack([F.l1_loss(made[name], real[name]) for name in real]).sum()
-
-
-def _to_bytes(images: Tensor) -> Tensor:
-    """The inverse of :func:`from_bytes`."""
-    return ((images.detach() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
