@@ -15,7 +15,7 @@ from rich.console import Console
 from torch import nn
 
 from visionkit.batch import Batch
-from visionkit.heads.base import PredictOptions
+from visionkit.options import PredictOptions
 from visionkit.predict import run
 from visionkit.results import VOID, Detections, Generated, SemanticMask
 
@@ -26,6 +26,7 @@ class FindsBright(nn.Module):
     """One box around all pixels above 250; the score is the share of the canvas it takes."""
 
     samples = False
+    says = "boxes"
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,6 +58,8 @@ class FindsBright(nn.Module):
 class Inverts(FindsBright):
     """Makes of each picture its negative."""
 
+    says = "pictures"
+
     def predict(self, batch: Batch) -> list[Any]:
         results = []
         for image, meta in zip(batch.images.permute(0, 2, 3, 1).numpy(), batch.meta, strict=True):
@@ -66,6 +69,8 @@ class Inverts(FindsBright):
 
 class Shades(FindsBright):
     """Dark pixels are of class 0, others of class 1, those between have none."""
+
+    says = "masks"
 
     def predict(self, batch: Batch) -> list[Any]:
         self.seen.append(self.options)
@@ -122,6 +127,11 @@ def config(source: Path | str, run_dir: Path) -> dict[str, Any]:
         "run_dir": str(run_dir),
         "predict": options,
         "batch_size": 2,
+        "workers": 1,
+        "formats": None,
+        "annotations": None,
+        "every": 1,
+        "frames": None,
     }
 
 

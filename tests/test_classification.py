@@ -54,7 +54,7 @@ def test_prediction(finished, folders, tmp_path):
     folder, _ = finished
     best = folder / "checkpoints" / "best.ckpt"
     model = visionkit.load(best)
-    model.model.head.temperature.fill_(1.0)  # mirrored pictures are averaged before it
+    model.runtime.model.head.temperature.fill_(1.0)  # mirrored pictures are averaged before it
     pictures = sorted((folders / "val").rglob("*.png"))
     results = model.predict(pictures)
     assert [r.name for r in results] == [p.parent.name for p in pictures]

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from visionkit.config import find_problems
-from visionkit.heads.base import PredictOptions
-from visionkit.options import options_from
+from visionkit.options import PredictOptions, options_from
 from visionkit.schema import KeepSection, OptionsSection, PredictSection
 
 NOTHING: dict[str, Any] = {f.name: None for f in fields(PredictOptions)}

@@ -1,17 +1,32 @@
 """Prediction as a command, with a model that finds bright rectangles."""
 
+import io
 import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from bright import BOX, FakeLoaded, Inverts, Shades, command, picture, save, stand_in
+from bright import (
+    BOX,
+    FakeLoaded,
+    Inverts,
+    Shades,
+    command,
+    config,
+    picture,
+    save,
+    stand_in,
+)
 from PIL import Image
+from rich.console import Console
+from videos import FRAMES, damaged, film
 
-from visionkit.errors import DataError
-from visionkit.predict import mask_names, picture_names
+from visionkit.errors import ConfigError, DataError
+from visionkit.geometry import read_image
+from visionkit.predict import run
 from visionkit.results import VOID
+from visionkit.video import open_video
 
 
 @pytest.fixture
@@ -69,20 +84,6 @@ def test_masks_are_written_with_a_palette(loaded: FakeLoaded, tmp_path: Path) ->
     assert text.rstrip().endswith(f"2 pictures and their masks: {out}/")
 
 
-def test_masks_take_no_other_file_s_place(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    files = [Path("p/a.png"), Path("p/a.jpg"), Path("p/masks/a.png"), Path("p/b.c.png")]
-    masks = mask_names(picture_names(files, out), out)
-    below = [str(m.relative_to(out / "masks")) for m in masks.values()]
-    # a drawn picture is masks/a.png
-    assert below == ["a_2.png", "a_3.png", "masks/a.png", "b.c.png"]
-    inside = [out / "a.png", out / "masks" / "a.png"]  # predicted where they lie
-    names = picture_names(inside, out)
-    masks = mask_names(names, out)
-    every = [*inside, *names.values(), *masks.values()]
-    assert len({str(p) for p in every}) == 6
-
-
 def test_long_lists_are_shortened(loaded: FakeLoaded, tmp_path: Path) -> None:
     for i in range(30):
         save(tmp_path / "in" / f"{i:02}.png", picture(BOX))
@@ -108,8 +109,6 @@ def test_sources_are_never_overwritten(loaded: FakeLoaded, tmp_path: Path) -> No
     assert done["images"] == 3
     assert all((tmp_path / name).read_bytes() == data for name, data in before.items())
     assert len(list(tmp_path.glob("*.png"))) == 2 + 3
-    names = picture_names([Path("p/a.png"), Path("p/a.bmp"), Path("p/q/a.jpeg")], Path("out"))
-    assert [str(n) for n in names.values()] == ["out/a.png", "out/a_2.png", "out/q/a.jpg"]
 
 
 def test_a_run_dir_that_cannot_be_written_is_one_line(loaded: FakeLoaded, tmp_path: Path) -> None:
@@ -142,3 +141,107 @@ def test_made_pictures_are_written_beside_the_drawn_ones(
     assert cv2.imread(str(out / "a.png")).shape[1] > 2 * 128  # source and made
     assert "64 x 128" in text
     assert text.rstrip().endswith(f"1 pictures and what was made of them: {out}/")
+
+
+def test_formats_are_chosen(loaded: FakeLoaded, tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    save(source / "a.png", picture(BOX))
+    save(source / "b.png", picture(None))
+    run(config(source, out) | {"formats": ["csv", "coco", "yolo"]}, Console(file=io.StringIO()))
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()) == [
+        "classes.txt",
+        "coco.json",
+        "coco_results.json",
+        "labels/a.txt",
+        "labels/b.txt",
+        "predictions.csv",
+    ]
+    assert (
+        (out / "labels" / "a.txt").read_text().startswith("0 0.468750 0.625000 0.312500 0.625000")
+    )
+    with pytest.raises(ConfigError, match="formats: video needs a video"):
+        run(config(source, out) | {"formats": ["video"]})
+
+
+def test_a_video_is_drawn_and_its_frames_are_timed(loaded: FakeLoaded, tmp_path: Path) -> None:
+    source, out = film(tmp_path / "clip.avi"), tmp_path / "out"
+    done, text = command(source, out)
+    assert done == {"images": FRAMES, "objects": FRAMES, "unreadable": 0, "run_dir": str(out)}
+    assert sorted(p.name for p in out.iterdir()) == ["clip.mp4", "predictions.json"]
+    records = json.loads((out / "predictions.json").read_text())
+    assert [r["frame"] for r in records] == list(range(FRAMES))
+    assert [r["seconds"] for r in records] == pytest.approx([n / 10 for n in range(FRAMES)])
+    for n, record in enumerate(records):
+        assert record["boxes"][0] == pytest.approx([3 * n, 14, 3 * n + 20, 34], abs=3)
+    with open_video(out / "clip.mp4") as video:
+        assert (video.count, video.rate) == (FRAMES, 10)
+        drawn = next(video.frames())
+    assert np.abs(drawn.image[14, 3:17].astype(int) - 255).max() > 60  # a coloured side
+    assert "0.30 s" in text
+    assert text.rstrip().endswith(f"{FRAMES} objects in {FRAMES} frames: {out}/")
+
+
+def test_some_frames_are_looked_at_and_broken_ones_told(loaded: FakeLoaded, tmp_path: Path) -> None:
+    source, out = damaged(tmp_path / "clip.avi", 4), tmp_path / "out"
+    chosen = {"every": 2, "frames": 3, "formats": ["pictures", "video"]}
+    console = Console(file=io.StringIO(), width=200)
+    done = run(config(source, out) | chosen, console)
+    assert done["images"] == 3
+    assert sorted(p.name for p in (out / "clip").iterdir()) == [
+        "000000.jpg",
+        "000002.jpg",
+        "000006.jpg",
+    ]
+    assert not (out / "predictions.json").exists()
+    with open_video(out / "clip.mp4") as video:
+        assert video.rate == 5
+        assert len(list(video.frames())) == 4  # the broken one's time is filled
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "clip.avi: the frame at 0.40 s can't be decoded" in text
+    assert "3 objects in 3 frames, 1 unreadable" in text
+
+
+def test_ctrl_c_keeps_what_was_found(
+    loaded: FakeLoaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(6):
+        save(tmp_path / "in" / f"{n}.png", picture(BOX))
+    predict, calls = loaded.model.predict, []
+
+    def pressed(batch: object) -> object:
+        calls.append(batch)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return predict(batch)
+
+    monkeypatch.setattr(loaded.model, "predict", pressed)
+    out, console = tmp_path / "out", Console(file=io.StringIO(), width=200)
+    with pytest.raises(KeyboardInterrupt):
+        run(config(tmp_path / "in", out) | {"formats": ["json", "csv", "pictures"]}, console)
+    assert len(json.loads((out / "predictions.json").read_text())) == 4
+    assert len((out / "predictions.csv").read_text().splitlines()) == 5
+    assert read_image(out / "3.png").shape == (64, 128, 3)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert text.rstrip().endswith(f"4 objects in 4 pictures; interrupted: {out}/")
+
+
+def test_a_terminal_sees_how_far_it_is(loaded: FakeLoaded, tmp_path: Path) -> None:
+    save(tmp_path / "in" / "a.png", picture(BOX))
+    save(tmp_path / "in" / "b.png", picture(BOX))
+    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    run(config(tmp_path / "in", tmp_path / "out"), console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "2/2" in text
+    _, plain = command(tmp_path / "in", tmp_path / "out")
+    assert "2/2" not in plain
+
+
+def test_many_warnings_are_shortened(loaded: FakeLoaded, tmp_path: Path) -> None:
+    save(tmp_path / "in" / "a.png", picture(BOX))
+    for n in range(30):
+        (tmp_path / "in" / f"bad{n:02}.png").write_bytes(b"")
+    done, text = command(tmp_path / "in", tmp_path / "out")
+    assert done["unreadable"] == 30
+    assert text.count("warning: ") == 20
+    assert "... and 10 more warnings" in text
+    assert "1 objects in 1 pictures, 30 unreadable" in text

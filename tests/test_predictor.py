@@ -9,10 +9,11 @@ from bright import BOX, FakeLoaded, Shades, picture, save, stand_in
 from tiny import CSP
 
 from visionkit.errors import DataError
-from visionkit.heads.base import PredictOptions
 from visionkit.models.model import build_model
+from visionkit.options import PredictOptions
 from visionkit.predictor import Predictor, load
 from visionkit.results import VOID
+from visionkit.runtimes.network import NetworkRuntime
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_boxes_come_in_original_pixels_with_names(loaded: FakeLoaded, tmp_path: 
 
 
 def test_options_hold_for_the_call_only(loaded: FakeLoaded) -> None:
-    predictor = Predictor(loaded, "cpu")
+    predictor = Predictor(NetworkRuntime(loaded, "cpu"))
     before = loaded.model.options
     assert len(predictor.predict(picture(BOX))[0]) == 0  # 400 of 4096 pixels: below 0.25
     wanted = {"confidence": 0.05, "iou": 0.6, "max_detections": 9}
@@ -43,7 +44,7 @@ def test_options_hold_for_the_call_only(loaded: FakeLoaded) -> None:
 
 def test_before_a_window_pictures_keep_their_size(loaded: FakeLoaded) -> None:
     loaded.model = Shades()
-    predictor = Predictor(loaded, "cpu")
+    predictor = Predictor(NetworkRuntime(loaded, "cpu"))
     rng = np.random.default_rng(0)
     sizes = [(40, 60), (40, 60), (20, 50), (100, 90), (100, 90), (100, 90), (20, 50)]
     images = [rng.choice([20, 125, 230], size).astype(np.uint8) for size in sizes]
@@ -63,12 +64,12 @@ def test_large_pictures_before_a_window_go_one_by_one(
     loaded: FakeLoaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded.model = Shades()
-    monkeypatch.setattr("visionkit.predictor.PIXELS", 2 * 60 * 60)
+    monkeypatch.setattr("visionkit.streaming.PIXELS", 2 * 60 * 60)
     images = [np.zeros((60, side), np.uint8) for side in (60, 60, 60, 90, 90, 130)]
-    Predictor(loaded, "cpu").predict(images, window=48)
+    Predictor(NetworkRuntime(loaded, "cpu")).predict(images, window=48)
     assert loaded.model.sizes == [2, 1, 1, 1, 1]
     loaded.model.sizes.clear()
-    Predictor(loaded, "cpu").predict(images)
+    Predictor(NetworkRuntime(loaded, "cpu")).predict(images)
     assert loaded.model.sizes == [6]
 
 
@@ -81,7 +82,7 @@ def test_a_window_as_large_as_the_picture_sees_it_whole() -> None:
         "head": {"_target_": "visionkit.heads.segmentation.fcn.FcnHead", "loss": loss},
     }
     loaded = FakeLoaded(build_model(parts, 5), tuple("abcde"), (70, 90), "segmentation", {})
-    predictor = Predictor(loaded, "cpu")
+    predictor = Predictor(NetworkRuntime(loaded, "cpu"))
     image = np.random.default_rng(0).integers(0, 256, (70, 90, 3)).astype(np.uint8)
     (whole,) = predictor.predict(image)
     (same,) = predictor.predict(image, window=(70, 90))
@@ -96,8 +97,9 @@ def test_a_window_as_large_as_the_picture_sees_it_whole() -> None:
 
 
 def test_what_a_checkpoint_says_holds_unless_something_else_is_said(loaded: FakeLoaded) -> None:
+    loaded.model = Shades()
     loaded.predict |= {"scales": [0.5, 1], "window": [64, 32], "overlap": 0.25, "flip": True}
-    predictor = Predictor(loaded, "cpu")
+    predictor = Predictor(NetworkRuntime(loaded, "cpu"))
     trained = PredictOptions(0.25, 0.7, 300, True, (0.5, 1.0), (64, 32), 0.25)
     assert predictor.options == trained
     predictor.predict(picture(BOX), flip=False, window=None)
@@ -109,7 +111,7 @@ def test_what_a_checkpoint_says_holds_unless_something_else_is_said(loaded: Fake
 
 
 def test_batches_keep_the_order(loaded: FakeLoaded) -> None:
-    predictor = Predictor(loaded, "cpu")
+    predictor = Predictor(NetworkRuntime(loaded, "cpu"))
     images = [picture((0, 0, 20 + 4 * i, 40)) for i in range(7)]
     results = predictor.predict(images, confidence=0.01, batch_size=3)
     assert loaded.model.sizes == [3, 3, 1]
@@ -117,7 +119,7 @@ def test_batches_keep_the_order(loaded: FakeLoaded) -> None:
 
 
 def test_wrong_calls_fail_at_once(loaded: FakeLoaded) -> None:
-    predictor = Predictor(loaded, "cpu")
+    predictor = Predictor(NetworkRuntime(loaded, "cpu"))
     with pytest.raises(ValueError, match="confidence"):
         predictor.stream(picture(BOX), confidence=25)
     with pytest.raises(ValueError, match="window: expected"):
@@ -135,7 +137,7 @@ def test_a_bad_picture_raises_unless_errors_are_collected(
 ) -> None:
     save(tmp_path / "b.png", picture(BOX))
     (tmp_path / "a.png").write_bytes(b"")
-    predictor = Predictor(loaded, "cpu")
+    predictor = Predictor(NetworkRuntime(loaded, "cpu"))
     with pytest.raises(DataError, match=r"a\.png: the file is empty"):
         predictor.predict(tmp_path)
     errors: list[DataError] = []

@@ -17,12 +17,13 @@ from rich.console import Console
 from visionkit.errors import ConfigError
 from visionkit.predict import run
 from visionkit.predictor import Predictor
+from visionkit.runtimes.network import NetworkRuntime
 from visionkit.sampling import slerp, walk
 
 
 def test_a_picture_depends_on_its_seed_alone() -> None:
     gan = flat_gan()
-    predictor = Predictor(holding(gan), "cpu")
+    predictor = Predictor(NetworkRuntime(holding(gan), "cpu"))
     made = predictor.sample(5, seed=7, batch_size=2)
     assert [p.seed for p in made] == [7, 8, 9, 10, 11]
     assert [int(p.image[0, 0, 0]) for p in made] == [red_of(gan, s) for s in range(7, 12)]
@@ -33,7 +34,7 @@ def test_a_picture_depends_on_its_seed_alone() -> None:
 
 
 def test_classes_come_in_turn_or_as_they_are_wanted() -> None:
-    predictor = Predictor(holding(flat_gan()), "cpu")
+    predictor = Predictor(NetworkRuntime(holding(flat_gan()), "cpu"))
     assert [p.name for p in predictor.sample(4, seed=1)] == ["bee", "cat", "ant", "bee"]
     assert [int(p.image[0, 0, 1]) for p in predictor.sample(3)] == [0, 128, 255]
     assert [p.label for p in predictor.sample(3, labels="cat", batch_size=2)] == [2, 2, 2]
@@ -45,12 +46,12 @@ def test_classes_come_in_turn_or_as_they_are_wanted() -> None:
         assert [p.label for p in predictor.sample(2, labels=each)] == [2, 0]
     numbers = holding(flat_gan())
     numbers.classes = ("2", "1", "0")  # a name goes before a number
-    assert [p.label for p in Predictor(numbers, "cpu").sample(1, labels="0")] == [2]
+    assert [p.label for p in Predictor(NetworkRuntime(numbers, "cpu")).sample(1, labels="0")] == [2]
 
 
 def test_truncation_is_the_model_s_unless_another_is_said() -> None:
     gan = flat_gan(conditional=False)
-    predictor = Predictor(holding(gan, truncation=0.5), "cpu")
+    predictor = Predictor(NetworkRuntime(holding(gan, truncation=0.5), "cpu"))
     for said, held in ((None, 0.5), (0.8, 0.8)):
         (made,) = predictor.sample(1, 3, truncation=said)
         assert int(made.image[0, 0, 0]) == red_of(gan, 3, held) != red_of(gan, 3)
@@ -58,7 +59,7 @@ def test_truncation_is_the_model_s_unless_another_is_said() -> None:
 
 
 def test_wrong_calls_are_refused(tmp_path: Path) -> None:
-    predictor = Predictor(holding(flat_gan()), "cpu")
+    predictor = Predictor(NetworkRuntime(holding(flat_gan()), "cpu"))
     with pytest.raises(ConfigError, match=r"label: .* no class 'bea'; did you mean 'bee'\?"):
         predictor.sample(1, labels="bea")
     with pytest.raises(ConfigError, match="label: the model has no class '3'; there are: ant"):
@@ -75,9 +76,9 @@ def test_wrong_calls_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="source: this model makes pictures from noise"):
         predictor.predict(picture(None))
     with pytest.raises(ConfigError, match="n: this model makes no pictures from noise"):
-        Predictor(FakeLoaded(), "cpu").sample(1)
+        Predictor(NetworkRuntime(FakeLoaded(), "cpu")).sample(1)
     with pytest.raises(ConfigError, match="label: this model wasn't told the classes"):
-        Predictor(holding(flat_gan(conditional=False)), "cpu").sample(1, labels=0)
+        Predictor(NetworkRuntime(holding(flat_gan(conditional=False)), "cpu")).sample(1, labels=0)
 
 
 def test_slerp_keeps_the_length_of_noise() -> None:
@@ -93,7 +94,7 @@ def test_slerp_keeps_the_length_of_noise() -> None:
 
 def test_a_walk_goes_from_seed_to_seed_and_back() -> None:
     gan = flat_gan()
-    predictor = Predictor(holding(gan), "cpu")
+    predictor = Predictor(NetworkRuntime(holding(gan), "cpu"))
     frames = walk(predictor, [4, 5, 6], 4, batch_size=5)
     assert len(frames) == 12
     own = [p.image for p in predictor.sample(3, 4)]

@@ -1,5 +1,7 @@
 """From what a person points at to pictures on the canvas."""
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -8,7 +10,7 @@ import pytest
 
 from visionkit.errors import DataError
 from visionkit.geometry import PAD_COLOUR
-from visionkit.sources import find, read_samples
+from visionkit.sources import find, in_order, read_samples
 
 
 def write(path: Path, level: int = 100, size: tuple[int, int] = (20, 40)) -> Path:
@@ -114,3 +116,47 @@ def test_before_a_window_pictures_keep_their_size(tmp_path: Path) -> None:
     assert small.meta.letterbox.resized == (20, 40)
     assert (large.image == 9).all()
     assert large.image.shape == (100, 70, 3)
+
+
+def test_threads_read_ahead_in_order(tmp_path: Path) -> None:
+    files = [write(tmp_path / f"{n}.png", 10 * n) for n in range(9)]
+    (tmp_path / "4.png").write_bytes(b"")
+    for workers, ahead in ((1, 0), (3, 0), (2, 6)):
+        errors: list[DataError] = []
+        got = list(read_samples(files, (32, 32), errors, workers=workers, ahead=ahead))
+        assert [s.meta.image_id for s, _ in got] == [0, 1, 2, 3, 5, 6, 7, 8]
+        assert [int(image[0, 0, 0]) for _, image in got] == [0, 10, 20, 30, 50, 60, 70, 80]
+        assert [Path(str(e).split(":")[0]).name for e in errors] == ["4.png"]
+    with pytest.raises(DataError, match=r"4\.png"):
+        list(read_samples(files, (32, 32), workers=2))
+
+
+def test_items_are_taken_only_as_far_ahead_as_is_worked() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for n in range(100):
+            taken.append(n)
+            yield n
+
+    for workers, ahead, most in ((0, 8, 1), (2, 0, 3), (1, 4, 5)):
+        taken.clear()
+        answers = in_order(lambda n: n * n, items(), workers, ahead)
+        assert next(answers) == 0
+        assert len(taken) == most
+        assert next(answers) == 1
+        assert len(taken) == most + 1
+        answers.close()  # type: ignore[attr-defined]
+
+
+def test_work_goes_on_while_the_caller_waits() -> None:
+    begun = [threading.Event() for _ in range(3)]
+
+    def work(n: int) -> int:
+        begun[n].set()
+        return n
+
+    answers = in_order(work, range(3), 1, 2)
+    assert next(answers) == 0
+    assert begun[2].wait(10)
+    assert list(answers) == [1, 2]

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from visionkit.backbones.norms import group_norms
 from visionkit.errors import CheckpointError, ConfigError
-from visionkit.heads.base import PredictOptions
 from visionkit.models.base import Network
 from visionkit.models.build import build_network
+from visionkit.options import PredictOptions
 
 log = logging.getLogger(__name__)
 

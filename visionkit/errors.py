@@ -39,6 +39,10 @@ class TrainingError(VisionkitError):
     """Training has gone astray: its weights aren't worth keeping."""
 
 
+class ParityError(VisionkitError):
+    """An exported file doesn't say what its checkpoint says."""
+
+
 @contextlib.contextmanager
 def one_line() -> Iterator[None]:
     """Make one line of what the system refuses: a full disk, a folder that can't be made.

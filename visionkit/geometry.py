@@ -4,6 +4,7 @@ Training, evaluation, prediction and exported files all read and letterbox pictu
 all see the same pixels. NumPy and OpenCV only.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -254,3 +255,30 @@ class Padded(Letterbox):
     def around(size: tuple[int, int], least: tuple[int, int]) -> "Padded":
         """Return the map onto a canvas of the picture's size, and at least ``least``."""
         return Padded(size, (max(size[0], least[0]), max(size[1], least[1])))
+
+
+def window_places(
+    canvas: tuple[int, int], window: tuple[int, int], overlap: float
+) -> list[tuple[int, int]]:
+    """Spread windows evenly over a canvas: the first and the last touch its borders.
+
+    Args:
+        canvas: height and width, pixels.
+        window: likewise, at most the canvas's.
+        overlap: the least part of a window that the next one sees again, below 1.
+
+    Returns:
+        top and left of each window, row by row.
+    """
+    rows, columns = (
+        _starts(side, part, overlap) for side, part in zip(canvas, window, strict=True)
+    )
+    return [(top, left) for top in rows for left in columns]
+
+
+def _starts(side: int, part: int, overlap: float) -> list[int]:
+    room = side - part
+    # rounded down, but not for a step that is whole but for the rounding of 1 - overlap
+    step = max(1, math.floor(part * (1 - overlap) + 1e-6))
+    gaps = math.ceil(room / step)
+    return [room * i // gaps for i in range(gaps + 1)] if gaps else [0]

@@ -1,15 +1,42 @@
-"""From plain settings, as ``predict`` has them, to what a network is told."""
+"""How results are made, and how plain settings, as ``predict`` has them, say it. No torch."""
 
 import typing
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from visionkit.argtypes import fit
-from visionkit.heads.base import PredictOptions
 from visionkit.schema import PredictSection
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How results are made from what the network says; a head reads what concerns it.
+
+    Attributes:
+        confidence: the least score of a box, or of a class that doesn't exclude others, 0..1.
+        iou: two boxes of one class that overlap by more than this are one object, 0..1.
+        max_detections: at most so many boxes for each picture.
+        flip: average what is said of a picture and of its mirror image.
+        scales: average what is said of the picture at these sizes, in parts of the canvas.
+        window: height and width of windows that slide over a larger canvas; None to see it whole.
+        overlap: the part of a window that the next one sees again, 0..0.9.
+        truncation: of what is made from noise, see :class:`visionkit.generators.base.Generator`.
+        reverse: turn pictures of the second kind into the first, where both ways were learned.
+    """
+
+    confidence: float = 0.001
+    iou: float = 0.7
+    max_detections: int = 300
+    flip: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    window: tuple[int, int] | None = None
+    overlap: float = 0.5
+    truncation: float = 1.0
+    reverse: bool = False
+
 
 _DEFAULT = PredictOptions()
 

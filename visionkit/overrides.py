@@ -14,6 +14,7 @@ from visionkit.targets import first_line
 
 PATHS = (
     "source",
+    "annotations",
     "checkpoint",
     "data.root",
     "run_dir",

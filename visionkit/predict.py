@@ -1,131 +1,182 @@
-"""Prediction as a command: drawn pictures, masks, predictions.json and a table."""
+"""Prediction as a command: pictures, folders, videos and cameras in; files and a table out."""
 
-import os
+from collections.abc import Generator
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Protocol
 
 from visionkit.errors import ConfigError, DataError
-from visionkit.render import draw
-from visionkit.report import write_json, write_mask, write_picture
-from visionkit.results import Detections, Generated, Result, SemanticMask
+from visionkit.outputs.base import Entry
+from visionkit.outputs.choice import Job, choose
+from visionkit.outputs.places import Places
+from visionkit.outputs.screen import Told, progress, tell
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_ROWS = 24
+    from visionkit.predictor import Predictor
+    from visionkit.video import Video
 
 
-class _Row(NamedTuple):
-    """What the table says of a picture: results themselves may be large."""
+Entries = Generator[Entry, None, None]
 
-    path: str
-    found: str
-    boxes: int | None = None
-    best: str | None = None
+
+class _Source(Protocol):
+    """Pictures, or a video, for a predictor."""
+
+    places: Places
+    files: list[Path]
+    rate: float | None
+    count: int | None
+    noun: str
+
+    def entries(self, predictor: "Predictor", cfg: Any, errors: list[DataError]) -> Entries: ...
 
 
 def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
     """Predict for every picture of ``cfg.source`` and write what was found into ``cfg.run_dir``.
 
-    Masks are written as PNGs of indices, see :func:`visionkit.report.write_mask`, into ``masks/``,
-    pictures that were made of others into ``made/``; ``predictions.json`` has their place in
-    ``cfg.run_dir``. For a model that makes pictures from noise see :mod:`visionkit.sampling`.
+    What is written ``cfg.formats`` says, see :func:`visionkit.outputs.choice.choose`: by default
+    drawn pictures and ``predictions.json``, of a video a drawn video in the place of pictures.
+    Masks are PNGs of indices, see :func:`visionkit.report.write_mask`, in ``masks/``; pictures that
+    were made of others lie in ``made/``. A picture or frame that can't be read is told and left
+    out. Ctrl-C ends the work, but what was found until then is written. For a model that makes
+    pictures from noise see :mod:`visionkit.sampling`.
 
     Args:
         cfg: ``checkpoint``, ``source``, ``run_dir``, ``predict`` (options, null leaves what the
-            model was trained with) and ``batch_size``; or ``n``, ``seed`` and ``label`` in the
-            place of ``source``, for a model that makes pictures from noise.
+            model was trained with), ``batch_size``, ``workers`` (threads that read), ``formats``,
+            ``annotations``, and of a video ``every`` and ``frames`` (at most so many are looked
+            at); or ``n``, ``seed`` and ``label`` in the place of ``source``, for a model that makes
+            pictures from noise.
         console: where the table goes; the screen unless given.
 
     Returns:
         ``images``, ``unreadable`` (counts), ``run_dir``, and ``objects`` where boxes were found.
 
     Raises:
-        ConfigError: the model wants pictures and there is no ``source``, or the other way round.
+        ConfigError: the model wants pictures and there is no ``source``, or the other way round; or
+            a format doesn't suit the model.
         DataError: there is no picture, or none could be read.
         CheckpointError: the checkpoint can't be loaded.
+        KeyboardInterrupt: after Ctrl-C, when all is written.
     """
     from rich.console import Console
 
-    from visionkit.build import plain
     from visionkit.predictor import load
-    from visionkit.sources import find
 
     console = console or Console()
-    # a misspelt path should not wait for the model
-    files = None if cfg["source"] is None else find(cfg["source"])
-    predictor = load(cfg["checkpoint"])
-    _check_fit(cfg, predictor.model.samples)
-    if files is None:
-        from visionkit.sampling import run as make
+    with ExitStack() as stack:
+        # a misspelt path should not wait for the model
+        source = None if cfg["source"] is None else _open(cfg, stack)
+        predictor = load(cfg["checkpoint"])
+        _check_fit(cfg, predictor.runtime.samples)
+        if source is None:
+            from visionkit.sampling import run as make
 
-        return make(cfg, predictor, console)
+            return make(cfg, predictor, console)
+        errors: list[DataError] = []
+        told, folder = Told(source.noun), Path(cfg["run_dir"])
+        try:
+            _work(cfg, source, predictor, told, errors, console)
+        except KeyboardInterrupt:
+            tell(console, told, errors, f"; interrupted: {folder}/")
+            raise
+    tell(console, told, errors, f": {folder}/")
+    objects = {"objects": told.objects} if told.boxes else {}
+    counts = {"images": told.count, "unreadable": len(errors)}
+    return {**counts, "run_dir": str(folder), **objects}
+
+
+def _work(
+    cfg: Any,
+    source: _Source,
+    predictor: "Predictor",
+    told: Told,
+    errors: list[DataError],
+    console: "Console",
+) -> None:
+    runtime = predictor.runtime
+    job = Job(source.places, source.files, runtime.says, predictor.classes, source.rate)
+    outputs = choose(cfg["formats"], job, cfg["annotations"])
+    with (
+        closing(source.entries(predictor, cfg, errors)) as entries,
+        ExitStack() as stack,
+        progress(console, source.noun, source.count) as show,
+    ):
+        for output in outputs:
+            stack.enter_context(output)
+        for entry in entries:
+            for output in outputs:
+                output.add(entry)
+            told.add(entry)
+            show(told.count + len(errors))
+        if not told.count:
+            first = f" ({errors[0]})" if errors else ""
+            raise DataError(
+                f"{cfg['source']}: none of {len(errors)} {source.noun} could be read{first}"
+            )
+
+
+class _Pictures:
+    """Files as a source."""
+
+    noun = "pictures"
+    rate: float | None = None
+
+    def __init__(self, files: list[Path], folder: Path) -> None:
+        self.files: list[Path] = files
+        self.count: int | None = len(files)
+        self.places = Places(files, folder)
+
+    def entries(self, predictor: "Predictor", cfg: Any, errors: list[DataError]) -> Entries:
+        """Give each picture with what was found."""
+        results = predictor.stream(self.files, errors=errors, **_options(cfg))
+        for path, image, result in results:
+            yield Entry(path, image, result, Path(path), self.places)
+
+
+class _Frames:
+    """A video or a camera as a source."""
+
+    noun = "frames"
+
+    def __init__(self, video: "Video", folder: Path, every: int, most: int | None) -> None:
+        self._video, self._every, self._most = video, every, most
+        self.files = [Path(video.name)]
+        self.places = Places(self.files, folder, video=True)
+        self.rate = video.rate / every if video.rate else None
+        count = None if video.count is None else -(-video.count // every)
+        self.count = most if count is None or (most and most < count) else count
+
+    def entries(self, predictor: "Predictor", cfg: Any, errors: list[DataError]) -> Entries:
+        """Give each frame with what was found."""
+        results = predictor.watch(self._video, every=self._every, errors=errors, **_options(cfg))
+        for n, (frame, result) in enumerate(results, 1):
+            yield Entry(
+                self._video.name, frame.image, result, frame.number, self.places, frame.seconds
+            )
+            if n == self._most:
+                return
+
+
+def _open(cfg: Any, stack: ExitStack) -> _Source:
+    from visionkit.sources import find
+    from visionkit.video import is_video, open_video
+
     folder = Path(cfg["run_dir"])
-    names = picture_names([f for f in files if isinstance(f, Path)], folder)
-    beside = {SemanticMask: mask_names(names, folder), Generated: mask_names(names, folder, "made")}
-    errors: list[DataError] = []
-    rows: list[_Row] = []
-    records: list[dict[str, object]] = []
-    options = plain(cfg["predict"])
-    batches = predictor.stream(files, batch_size=cfg["batch_size"], errors=errors, **options)
-    for path, image, result in batches:
-        write_picture(names[Path(path)], draw(image, result), quality=92)
-        height, width = image.shape[:2]
-        record: dict[str, object] = {"file": path, "width": width, "height": height}
-        if isinstance(result, SemanticMask | Generated):
-            place = beside[type(result)][Path(path)]
-            if isinstance(result, SemanticMask):
-                write_mask(place, result.labels)
-            else:
-                write_picture(place, result.image)
-            key = "mask" if isinstance(result, SemanticMask) else "made"
-            record[key] = place.relative_to(folder).as_posix()
-        records.append(record | result.to_dict())
-        rows.append(_row(path, result))
-    for error in errors:
-        console.print(f"warning: {error}", style="yellow", markup=False, soft_wrap=True)
-    if not rows:
-        first = str(errors[0])
-        raise DataError(f"{cfg['source']}: none of {len(errors)} pictures could be read ({first})")
-    write_json(folder / "predictions.json", records)
-    _print_table(console, rows)
-    found = {}
-    if rows[0].boxes is not None:
-        found["objects"] = sum(row.boxes or 0 for row in rows)
-    what = f"{found['objects']} objects in " if found else ""
-    beside_them = {"mask": " and their masks", "made": " and what was made of them"}
-    also = next((words for key, words in beside_them.items() if key in records[0]), "")
-    left_out = f", {len(errors)} unreadable" if errors else ""
-    console.print(
-        f"{what}{len(rows)} pictures{also}{left_out}: {folder}/",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-    return {
-        "images": len(rows),
-        "unreadable": len(errors),
-        "run_dir": str(folder),
-        **found,
-    }
+    if is_video(cfg["source"]):
+        video = stack.enter_context(open_video(cfg["source"]))
+        return _Frames(video, folder, cfg["every"], cfg["frames"])
+    return _Pictures([f for f in find(cfg["source"]) if isinstance(f, Path)], folder)
 
 
-def picture_names(files: list[Path], folder: Path) -> dict[Path, Path]:
-    """Choose for each file where its drawn picture goes: below ``folder``, none twice.
+def _options(cfg: Any) -> dict[str, Any]:
+    from visionkit.build import plain
 
-    Folders are kept from the last one that all files share, so that pictures of the same name stay
-    apart; the drawn picture is a JPEG or, of a picture without loss, a PNG. A drawn picture never
-    takes the place of a source, even if ``folder`` is where the sources lie.
-    """
-    absolute = {f: Path(os.path.abspath(f)) for f in files}
-    parents = [str(p.parent) for p in absolute.values()]
-    shared = Path(os.path.commonpath(parents)) if parents else folder
-    taken = {os.path.realpath(p) for p in files}
-    names: dict[Path, Path] = {}
-    for file, path in absolute.items():
-        suffix = ".jpg" if path.suffix.lower() in (".jpg", ".jpeg") else ".png"
-        names[file] = _free(folder / path.relative_to(shared).with_suffix(""), suffix, taken)
-    return names
+    how = {"batch_size": cfg["batch_size"], "workers": cfg["workers"]}
+    options: dict[str, Any] = how | plain(cfg["predict"])
+    return options
 
 
 def _check_fit(cfg: Any, samples: bool) -> None:
@@ -145,53 +196,3 @@ def _check_fit(cfg: Any, samples: bool) -> None:
             )
     if cfg["source"] is None:
         raise ConfigError("source: missing; give this model pictures with source=IMAGE|DIR|GLOB")
-
-
-def mask_names(names: dict[Path, Path], folder: Path, below: str = "masks") -> dict[Path, Path]:
-    """Choose for each file where its mask goes: below ``folder/masks``, none twice.
-
-    It is called as the drawn picture is, and takes neither a source's place nor another picture's.
-
-    Args:
-        names: what :func:`picture_names` gave for ``folder``.
-        folder: the run's.
-        below: the folder in it, if not ``masks``.
-    """
-    taken = {os.path.realpath(p) for p in (*names, *names.values())}
-    bases = {f: drawn.relative_to(folder).with_suffix("") for f, drawn in names.items()}
-    return {f: _free(folder / below / base, ".png", taken) for f, base in bases.items()}
-
-
-def _free(base: Path, suffix: str, taken: set[str]) -> Path:
-    """A file of that name, with a number if it is taken; it is taken from now on."""
-    target, n = base.with_name(base.name + suffix), 1
-    while os.path.realpath(target) in taken:
-        n += 1
-        target = base.with_name(f"{base.name}_{n}{suffix}")
-    taken.add(os.path.realpath(target))
-    return target
-
-
-def _row(path: str, result: Result) -> _Row:
-    if not isinstance(result, Detections):
-        return _Row(path, result.summary())
-    best = f"{result.scores.max():.2f}" if len(result) else "-"
-    return _Row(path, result.summary(), len(result), best)
-
-
-def _print_table(console: "Console", rows: list[_Row]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("picture", overflow="ellipsis", no_wrap=True, max_width=48)
-    table.add_column("found", overflow="fold")
-    if rows[0].best is not None:
-        table.add_column("best", justify="right")
-    for row in rows[:_ROWS]:
-        name = row.path if len(row.path) <= 48 else "..." + row.path[-45:]
-        cells = [name, row.found] if row.best is None else [name, row.found, row.best]
-        table.add_row(*map(Text, cells))
-    console.print(table)
-    if len(rows) > _ROWS:
-        console.print(f"... and {len(rows) - _ROWS} more pictures", style="dim")

@@ -1,23 +1,24 @@
-"""Predictions for files and arrays from a loaded model."""
+"""Predictions for files and arrays from a loaded model, wherever it computes. No torch."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import torch
 
+from visionkit import looks
 from visionkit.argtypes import nearest
-from visionkit.batch import collate
 from visionkit.errors import ConfigError, DataError
 from visionkit.geometry import Image
-from visionkit.heads.base import PredictOptions
-from visionkit.models.views import PIXELS
-from visionkit.options import options_from
+from visionkit.options import PredictOptions, options_from
 from visionkit.results import Generated
-from visionkit.sample import Sample
-from visionkit.sources import Source, find, read_samples
+from visionkit.runtimes.base import Runtime, latents, one_hot
+from visionkit.sources import Source, find
+from visionkit.streaming import answers
+
+if TYPE_CHECKING:
+    from visionkit.video import Frame, Video
 
 
 class Predictor:
@@ -27,23 +28,20 @@ class Predictor:
     result doesn't depend on the others of its batch.
 
     Args:
-        loaded: a checkpoint's ``model``, ``classes``, ``canvas``, ``task`` and ``predict``.
-        device: where the model computes; a GPU if there is one, unless given.
+        runtime: answers for the model, see :func:`load`.
     """
 
-    def __init__(self, loaded: Any, device: torch.device | str | None = None) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.model = loaded.model.to(self.device).eval()
-        self.classes: tuple[str, ...] = tuple(loaded.classes)
-        self.canvas: tuple[int, int] = loaded.canvas
-        self.task: str = loaded.task
-        self.options = options_from(loaded.predict)
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.classes, self.canvas, self.task = runtime.classes, runtime.canvas, runtime.task
+        self.options = runtime.options
 
     def predict(
         self,
         source: Source,
         *,
         batch_size: int = 8,
+        workers: int = 2,
         **options: Any,
     ) -> list[Any]:
         """Say what pictures show.
@@ -52,7 +50,8 @@ class Predictor:
             source: a file, a folder (the pictures directly in it, sorted), a glob pattern, a uint8
                 array [H, W, 3] RGB or [H, W] grey, or a list of these.
             batch_size: pictures computed at once; fewer where they keep their size and it is large.
-            options: what :class:`visionkit.heads.base.PredictOptions` lists; by default as the
+            workers: threads that read pictures while others are computed; 0 for none.
+            options: what :class:`visionkit.options.PredictOptions` lists; by default as the
                 model was trained (``predict`` in its configuration). ``confidence``: the least
                 score of a result, 0..1; ``iou``: boxes of one class that overlap by more than this
                 are one object, 0..1; ``max_detections``: at most so many boxes for each picture;
@@ -60,8 +59,9 @@ class Predictor:
                 picture at these sizes, 0.25..4, where 1 is the canvas; ``window``: N or (H, W) from
                 32, windows of that size slide over each picture in its own pixels, ``"none"`` for
                 the whole picture on the model's canvas; ``overlap``: the part of a window that the
-                next one sees again, 0..0.9; ``reverse``: turn pictures of the second kind into the
-                first, of a model that learned both ways.
+                next one sees again, 0..0.9 (how boxes of several looks become one list:
+                :func:`visionkit.looks.detect`); ``reverse``: turn pictures of the second kind into
+                the first, of a model that learned both ways.
 
         Returns:
             A result for each picture, in order and in its own pixels, one of those in
@@ -74,7 +74,7 @@ class Predictor:
             ConfigError: the model can't follow an option, or makes pictures from noise, see
                 :meth:`sample`.
         """
-        results = self.stream(source, batch_size=batch_size, **options)
+        results = self.stream(source, batch_size=batch_size, workers=workers, **options)
         return [result for _, _, result in results]
 
     def stream(
@@ -82,14 +82,16 @@ class Predictor:
         source: Source,
         *,
         batch_size: int = 8,
+        workers: int = 2,
         errors: list[DataError] | None = None,
         **options: Any,
     ) -> Iterator[tuple[str, Image, Any]]:
-        """Do what :meth:`predict` does, holding only one batch of pictures in memory.
+        """Do what :meth:`predict` does, holding only two batches of pictures in memory.
 
         Args:
             source: see :meth:`predict`, as for the other options.
             batch_size: pictures computed at once.
+            workers: see :meth:`predict`.
             errors: pictures that can't be read are noted here and left out; without it, the first
                 raises.
             options: see :meth:`predict`; None leaves one as the model was trained.
@@ -98,38 +100,65 @@ class Predictor:
             An iterator of the file's path (empty for an array), the picture [H, W, 3] uint8 RGB,
             and its result. A wrong source or option raises at once, not at the first picture.
         """
+        chosen = self._checked(options, batch_size, workers)
+        return answers(self.runtime, find(source), chosen, batch_size, workers, errors)
+
+    def watch(
+        self,
+        video: "Video | str | Path | int",
+        *,
+        every: int = 1,
+        batch_size: int = 8,
+        workers: int = 2,
+        errors: list[DataError] | None = None,
+        **options: Any,
+    ) -> Iterator[tuple["Frame", Any]]:
+        """Say what the frames of a video show.
+
+        Args:
+            video: a file, the number of a camera, or what :func:`visionkit.video.open_video` gave.
+            every: look at every so many frames.
+            batch_size: frames computed at once; of a camera one, so that none waits.
+            workers: see :meth:`predict`.
+            errors: frames that can't be decoded are noted here and left out; without it, the first
+                raises.
+            options: see :meth:`predict`.
+
+        Returns:
+            An iterator of the frame and its result. A wrong option raises at once.
+
+        Raises:
+            DataError: the video can't be opened.
+        """
+        from visionkit.video import Video, open_video
+
+        chosen = self._checked(options, batch_size, workers)
+        opened = video if isinstance(video, Video) else open_video(video)
+        if opened.live:
+            batch_size, workers = 1, 0
+        waiting: deque[Frame] = deque()
+
+        def images() -> Iterator[Image]:
+            for frame in opened.frames(every, errors):
+                waiting.append(frame)
+                yield frame.image
+
+        results = answers(self.runtime, images(), chosen, batch_size, workers)
+        return ((waiting.popleft(), result) for _, _, result in results)
+
+    def _checked(self, options: dict[str, Any], batch_size: int, workers: int) -> PredictOptions:
         chosen = options_from(options, self.options)
         if batch_size < 1:
             raise ValueError(f"batch_size is 1 or more, got {batch_size}")
-        if self.model.samples:
+        if workers < 0:
+            raise ValueError(f"workers is 0 or more, got {workers}")
+        if self.runtime.samples:
             raise ConfigError(
                 "source: this model makes pictures from noise and looks at none; leave it out, and "
                 "say how many with n=64"
             )
-        self.model.check_options(chosen)
-        return self._stream(find(source), chosen, batch_size, errors)
-
-    def _stream(
-        self,
-        items: list[Path | Image],
-        options: PredictOptions,
-        batch_size: int,
-        errors: list[DataError] | None,
-    ) -> Iterator[tuple[str, Image, Any]]:
-        pairs = read_samples(items, self.canvas, errors, options.window)
-        room = PIXELS if options.window else None
-        for chunk in _of_one_canvas(pairs, batch_size, room):
-            batch = collate([sample for sample, _ in chunk]).to(self.device)
-            before = self.model.options
-            self.model.options = options
-            try:
-                with torch.inference_mode():
-                    results = self.model.predict(batch)
-            finally:
-                self.model.options = before
-            for (sample, image), result in zip(chunk, results, strict=True):
-                named = replace(result, classes=self.classes)
-                yield sample.meta.path, image, named
+        self.runtime.check_options(looks.once(chosen) if looks.takes(self.runtime) else chosen)
+        return chosen
 
     def sample(
         self,
@@ -164,13 +193,19 @@ class Predictor:
             )
         strength = options_from({"truncation": truncation}, self.options).truncation
         chosen = self.numbers(labels, n)
-        made: list[Generated] = []
+        seeds = range(seed, seed + n)
+        if self.runtime.conditional and chosen is None:
+            chosen = [s % len(self.classes) for s in seeds]
+        made: list[Image] = []
         for start in range(0, n, batch_size):
-            stop = min(n, start + batch_size)
-            wanted = None if chosen is None else chosen[start:stop]
-            with torch.inference_mode():
-                made += self.model.sample(range(seed + start, seed + stop), wanted, strength)
-        return [replace(picture, classes=self.classes) for picture in made]
+            part = slice(start, start + batch_size)
+            wanted = None if chosen is None else one_hot(chosen[part], len(self.classes))
+            made += self.runtime.make(latents(seeds[part], self.runtime.latent), wanted, strength)
+        known = chosen if chosen is not None else [None] * n
+        return [
+            Generated(picture, self.classes, label, s)
+            for picture, label, s in zip(made, known, seeds, strict=True)
+        ]
 
     def numbers(self, labels: int | str | Sequence[int | str] | None, n: int) -> list[int] | None:
         """Return the class of each of ``n`` pictures, None if none is wanted; see :meth:`sample`.
@@ -178,14 +213,14 @@ class Predictor:
         Raises:
             ConfigError: the model wants pictures, or there is no such class.
         """
-        if not self.model.samples:
+        if not self.runtime.samples:
             raise ConfigError(
                 "n: this model makes no pictures from noise; give it pictures with "
                 "source=IMAGE|DIR|GLOB"
             )
         if labels is None:
             return None
-        if not self.model.conditional:
+        if not self.runtime.conditional:
             raise ConfigError(
                 "label: this model wasn't told the classes of its pictures; leave it out, or train "
                 "one with gan.conditional=true"
@@ -210,41 +245,49 @@ class Predictor:
         return number
 
 
-def _of_one_canvas(
-    pairs: Iterable[tuple[Sample, Image]], most: int, room: int | None
-) -> Iterator[list[tuple[Sample, Image]]]:
-    """Put what follows one another on canvases of one size together.
+def load(path: str | Path, device: str | None = None) -> Predictor:
+    """Load a checkpoint or an exported file for prediction.
 
     Args:
-        pairs: samples, each with its picture.
-        most: so many at most.
-        room: pixels that their canvases have at most, unless it is one alone.
-    """
-    chunk: list[tuple[Sample, Image]] = []
-    for pair in pairs:
-        height, width = pair[0].image.shape[:2]
-        if chunk and pair[0].image.shape != chunk[0][0].image.shape:
-            yield chunk
-            chunk = []
-        chunk.append(pair)
-        full = room is not None and (len(chunk) + 1) * height * width > room
-        if full or len(chunk) == most:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
-def load(path: str | Path, device: torch.device | str | None = None) -> Predictor:
-    """Load a checkpoint for prediction.
-
-    Args:
-        path: a ``.ckpt`` that visionkit's training wrote; it needs no other file.
+        path: a ``.ckpt`` that visionkit's training wrote, or an ``.onnx``, ``.pt2`` or OpenVINO
+            ``.xml`` that ``visionkit export`` wrote; it needs no other file of the training run.
         device: where to compute; a GPU if there is one, unless given.
 
     Raises:
         CheckpointError: the file is missing, damaged, or of another kind.
     """
-    from visionkit.checkpoint import load_model
+    return Predictor(load_runtime(path, device))
 
-    return Predictor(load_model(path), device)
+
+def load_runtime(
+    path: str | Path, device: str | None = None, threads: int | None = None
+) -> Runtime:
+    """Do what :func:`load` does, without what reads pictures.
+
+    Args:
+        path: see :func:`load`.
+        device: likewise.
+        threads: that compute on the processor; as many as the library chooses, unless given. Of
+            torch they hold for the whole process.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".onnx":
+        from visionkit.runtimes.onnx import OnnxRuntime
+
+        return OnnxRuntime(path, device, threads)
+    if suffix == ".xml":
+        from visionkit.runtimes.openvino import OpenvinoRuntime
+
+        return OpenvinoRuntime(path, device, threads)
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if suffix == ".pt2":
+        from visionkit.runtimes.program import ProgramRuntime
+
+        return ProgramRuntime(path, device)
+    from visionkit.checkpoint import load_model
+    from visionkit.runtimes.network import NetworkRuntime
+
+    return NetworkRuntime(load_model(path), device)

@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
 
 from visionkit.geometry import Image
-from visionkit.models.gan import to_pictures
 from visionkit.options import options_from
 from visionkit.render.generated import grid, titled_rows
 from visionkit.render.panels import enlarged, enlargement
 from visionkit.report import write_animation, write_json, write_picture
 from visionkit.results import Generated
+from visionkit.runtimes.base import Float, latents, one_hot
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,7 +55,7 @@ def run(cfg: Any, predictor: "Predictor", console: "Console") -> dict[str, Any]:
     from visionkit.build import plain
 
     options = options_from(plain(cfg["predict"]), predictor.options)
-    predictor.model.check_options(options)
+    predictor.runtime.check_options(options)
     folder = Path(cfg["run_dir"])
     count, seed = cfg["n"] or COUNT, cfg["seed"] or 0
     size, label, truncation = cfg["batch_size"], cfg["label"], options.truncation
@@ -108,7 +106,6 @@ def _write_walk(folder: Path, frames: list[Image], titles: list[str]) -> None:
     write_picture(folder / "latent_walk.png", titled_rows(rows, titles))
 
 
-@torch.inference_mode()
 def walk(
     predictor: "Predictor",
     seeds: Sequence[int],
@@ -130,27 +127,31 @@ def walk(
     Returns:
         ``steps`` pictures for each seed, [H, W, 3] uint8 RGB.
     """
-    model: Any = predictor.model
-    chosen = predictor.numbers(label, len(seeds)) or [s % max(1, model.num_classes) for s in seeds]
-    ends, classes = model.latents(seeds), None
-    if model.conditional:
-        classes = F.one_hot(torch.tensor(chosen), model.num_classes).to(ends)
+    runtime, count = predictor.runtime, max(1, len(predictor.classes))
+    chosen = predictor.numbers(label, len(seeds)) or [s % count for s in seeds]
+    ends, classes = latents(seeds, runtime.latent), None
+    if runtime.conditional:
+        classes = one_hot(chosen, count)
     rows, mixed = [], []
     for n in range(len(seeds)):
         after = (n + 1) % len(seeds)
         for part in (k / steps for k in range(steps)):
             rows.append(slerp(ends[n], ends[after], part))
             if classes is not None:
-                mixed.append(torch.lerp(classes[n], classes[after], part))
+                mixed.append(_between(classes[n], classes[after], part))
     frames: list[Image] = []
     for start in range(0, len(rows), batch_size):
-        z = torch.stack(rows[start : start + batch_size])
-        values = torch.stack(mixed[start : start + batch_size]) if mixed else None
-        frames += to_pictures(model.generate(z, values, truncation))
+        z = np.stack(rows[start : start + batch_size])
+        values = np.stack(mixed[start : start + batch_size]) if mixed else None
+        frames += runtime.make(z, values, truncation)
     return frames
 
 
-def slerp(a: Tensor, b: Tensor, part: float) -> Tensor:
+def _between(a: Float, b: Float, part: float) -> Float:
+    return (a + part * (b - a)).astype(np.float32)
+
+
+def slerp(a: Float, b: Float, part: float) -> Float:
     """Go along the great circle from ``a`` to ``b`` (Shoemake 1985): normal noise keeps its length.
 
     Args:
@@ -158,9 +159,9 @@ def slerp(a: Tensor, b: Tensor, part: float) -> Tensor:
         b: [D].
         part: of the way, 0..1.
     """
-    cosine = torch.dot(a, b) / (a.norm() * b.norm())
+    cosine = np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b))
     angle = math.acos(max(-1.0, min(1.0, float(cosine))))
     if math.sin(angle) < 1e-4:
-        return torch.lerp(a, b, part)
+        return _between(a, b, part)
     near, far = math.sin((1 - part) * angle), math.sin(part * angle)
-    return (near * a + far * b) / math.sin(angle)
+    return ((near * a + far * b) / math.sin(angle)).astype(np.float32)

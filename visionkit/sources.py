@@ -4,10 +4,12 @@ No torch: exported files are run on the same pictures.
 """
 
 import glob
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +19,9 @@ from visionkit.sample import Boxes, ImageMeta, Sample
 
 Source = Any
 """A path, folder or glob pattern (str or PathLike), a uint8 array, or a list or tuple of these."""
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 def find(source: Source) -> list[Path | Image]:
@@ -100,16 +105,20 @@ def read_samples(
     canvas: tuple[int, int],
     errors: list[DataError] | None = None,
     window: tuple[int, int] | None = None,
+    workers: int = 0,
+    ahead: int = 0,
 ) -> Iterator[tuple[Sample, Image]]:
     """Read pictures one by one and put each on the canvas, just as evaluation does.
 
     Args:
-        items: what :func:`find` gave.
+        items: what :func:`find` gave, or any of its like, taken as they are needed.
         canvas: height and width that the model sees.
         errors: pictures that can't be read are noted here and left out; without it, the first
             raises.
         window: height and width. With it, each picture keeps its own pixels, on a canvas of its own
             size that is at least so large.
+        workers: threads that read while the caller computes; 0 to read in the caller's own.
+        ahead: pictures that are read before they are asked for; at least one for each worker.
 
     Yields:
         The sample (its image is the canvas; ``meta.image_id`` counts the items, ``meta.path`` is
@@ -118,15 +127,49 @@ def read_samples(
     Raises:
         DataError: a picture can't be read, and ``errors`` isn't given.
     """
-    for n, item in enumerate(items):
+
+    def read(numbered: tuple[int, Path | Image]) -> tuple[Sample, Image] | DataError:
+        number, item = numbered
         try:
             image = read_image(item) if isinstance(item, Path) else item
         except DataError as error:
-            if errors is None:
-                raise
-            errors.append(error)
-            continue
+            return error
         size = (image.shape[0], image.shape[1])
         letterbox = Padded.around(size, window) if window else Letterbox(size, canvas)
         path = str(item) if isinstance(item, Path) else ""
-        yield Sample(letterbox.apply(image), Boxes(), ImageMeta(n, path, letterbox)), image
+        return Sample(letterbox.apply(image), Boxes(), ImageMeta(number, path, letterbox)), image
+
+    for got in in_order(read, enumerate(items), workers, ahead):
+        if not isinstance(got, DataError):
+            yield got
+        elif errors is None:
+            raise got
+        else:
+            errors.append(got)
+
+
+def in_order(
+    work: Callable[[Item], Answer], items: Iterable[Item], workers: int, ahead: int = 0
+) -> Iterator[Answer]:
+    """Do ``work`` for each item in threads, ahead of who asks; answers come in order.
+
+    Args:
+        work: for threads.
+        items: taken in the caller's thread, only as far ahead as is worked.
+        workers: threads; 0 to do the work when it is asked for.
+        ahead: answers that wait at most, at least one for each worker.
+    """
+    if not workers:
+        yield from map(work, items)
+        return
+    waiting: deque[Future[Answer]] = deque()
+    pool = ThreadPoolExecutor(workers, "reader")
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > max(workers, ahead):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:  # the caller may have had enough
+        pool.shutdown(wait=False, cancel_futures=True)

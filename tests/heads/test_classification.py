@@ -14,9 +14,9 @@ from visionkit.batch import Batch, LabelTargets
 from visionkit.data.index import DataInfo
 from visionkit.errors import ConfigError
 from visionkit.geometry import Letterbox
-from visionkit.heads.base import PredictOptions
 from visionkit.heads.classification import ClassificationHead, ClassRaw, GeM
 from visionkit.models.model import Model, build_model
+from visionkit.options import PredictOptions
 from visionkit.sample import ImageMeta
 
 MAPS = (FeatureSpec("a", 4, 8), FeatureSpec("b", 6, 16))

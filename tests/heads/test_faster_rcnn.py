@@ -8,8 +8,8 @@ from tiny import draw_squares, make_batch
 
 from visionkit.batch import collate
 from visionkit.geometry import Letterbox
-from visionkit.heads.base import PredictOptions
 from visionkit.ops.boxes import box_iou
+from visionkit.options import PredictOptions
 from visionkit.sample import Boxes, ImageMeta, Sample
 from visionkit.tasks.optim import Muon, parameter_groups
 

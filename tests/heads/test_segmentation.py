@@ -15,11 +15,11 @@ from visionkit.checkpoint import PARTS
 from visionkit.data.index import DataInfo
 from visionkit.errors import ConfigError
 from visionkit.geometry import Letterbox
-from visionkit.heads.base import PredictOptions
 from visionkit.heads.segmentation import base
 from visionkit.heads.segmentation.base import MaskRaw, SegmentationHead
 from visionkit.losses.segmentation import SegmentationLoss
 from visionkit.models.model import build_model
+from visionkit.options import PredictOptions
 from visionkit.results import VOID, SemanticMask
 from visionkit.sample import ImageMeta
 

@@ -12,9 +12,9 @@ from torchvision.models.detection.image_list import ImageList
 
 from visionkit.build import plain
 from visionkit.compose import compose
-from visionkit.heads.base import PredictOptions
 from visionkit.models.model import build_model
 from visionkit.models.weights import start_from
+from visionkit.options import PredictOptions
 
 CANVAS = (64, 96)
 CLASSES = 3

@@ -9,7 +9,7 @@ from small_translation import CYCLE, PAIR, RESNET, UNET, batch_of, network, nois
 from visionkit.data.index import DataInfo
 from visionkit.errors import ConfigError
 from visionkit.generators.base import Translator
-from visionkit.heads.base import PredictOptions
+from visionkit.options import PredictOptions
 from visionkit.results import Generated
 
 DCGAN = {"_target_": "visionkit.generators.dcgan.DcganGenerator"}

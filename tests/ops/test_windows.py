@@ -6,7 +6,8 @@ import math
 import pytest
 import torch
 
-from visionkit.ops.windows import blend, window_places
+from visionkit.geometry import window_places
+from visionkit.ops.windows import blend
 
 
 def test_places_by_hand():

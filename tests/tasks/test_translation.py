@@ -20,7 +20,7 @@ from small_translation import (
     trainer,
 )
 
-from visionkit.heads.base import PredictOptions
+from visionkit.options import PredictOptions
 from visionkit.tasks.adversarial import frozen
 from visionkit.tasks.translation import CycleGanTask, Pix2PixTask
 

@@ -102,7 +102,7 @@ class StyleGenerator(Generator):
 
     def synthesise(self, styles: Tensor) -> Tensor:
         """Map styles [B, L, D] to pictures [B, channels, H, W]."""
-        x: Tensor = self.first(self.constant.expand(len(styles), -1, -1, -1), styles[:, 0])
+        x: Tensor = self.first(self.constant.expand(styles.shape[0], -1, -1, -1), styles[:, 0])
         picture: Tensor = self.first_picture(x, styles[:, 1])
         for i, step in enumerate(self.steps, 1):
             x, picture = step(x, picture, styles[:, 2 * i - 1 : 2 * i + 2])
@@ -111,7 +111,7 @@ class StyleGenerator(Generator):
     def _members(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """Which class each picture is of, [B, K]; one for all where there are none."""
         if not self.num_classes:
-            return z.new_ones(len(z), 1)
+            return z.new_ones(z.shape[0], 1)
         assert labels is not None
         return labels.to(z.dtype)
 

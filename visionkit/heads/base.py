@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -11,34 +11,26 @@ from visionkit.backbones.base import FeatureSpec
 from visionkit.batch import Batch
 from visionkit.data.index import DataInfo
 from visionkit.errors import ConfigError
+from visionkit.options import PredictOptions
 from visionkit.results import Result
 
 
 @dataclass(frozen=True)
-class PredictOptions:
-    """How results are made from what the network says; a head reads what concerns it.
+class Graph:
+    """How far results are worked out inside an exported file.
 
     Attributes:
-        confidence: the least score of a box, or of a class that doesn't exclude others, 0..1.
-        iou: two boxes of one class that overlap by more than this are one object, 0..1.
-        max_detections: at most so many boxes for each picture.
-        flip: average what is said of a picture and of its mirror image.
-        scales: average what is said of the picture at these sizes, in parts of the canvas.
-        window: height and width of windows that slide over a larger canvas; None to see it whole.
-        overlap: the part of a window that the next one sees again, 0..0.9.
-        truncation: of what is made from noise, see :class:`visionkit.generators.base.Generator`.
-        reverse: turn pictures of the second kind into the first, where both ways were learned.
+        decode: ``nms``: all of it; ``topk``: the best boxes, not suppressed; ``raw``: what the head
+            says, decoded but not chosen from.
+        floor: boxes of lower scores aren't given.
+        iou: see :class:`PredictOptions`.
+        most: boxes of each picture that are given with ``nms``.
     """
 
-    confidence: float = 0.001
+    decode: Literal["nms", "topk", "raw"] = "nms"
+    floor: float = 0.001
     iou: float = 0.7
-    max_detections: int = 300
-    flip: bool = False
-    scales: tuple[float, ...] = (1.0,)
-    window: tuple[int, int] | None = None
-    overlap: float = 0.5
-    truncation: float = 1.0
-    reverse: bool = False
+    most: int = 300
 
 
 class Head(nn.Module, ABC):
@@ -83,6 +75,17 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def decode(self, raw: Any) -> Any:
         """Return batched tensors of fixed size in canvas pixels: what an exported file gives."""
+
+    @abstractmethod
+    def outputs(self, raw: Any, how: Graph) -> dict[str, Tensor]:
+        """Return what an exported file gives, by name; see :class:`visionkit.about.About`.
+
+        Only operators that torch and torchvision know, and tensors whose sizes don't depend on what
+        is in the pictures.
+
+        Raises:
+            ConfigError: this head can't be exported so.
+        """
 
     @abstractmethod
     def predict(self, raw: Any, batch: Batch) -> list[Result]:

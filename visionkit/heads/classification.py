@@ -13,7 +13,7 @@ from visionkit.backbones.base import FeatureSpec, pick
 from visionkit.batch import Batch
 from visionkit.data.index import DataInfo
 from visionkit.errors import ConfigError
-from visionkit.heads.base import Head
+from visionkit.heads.base import Graph, Head
 from visionkit.losses.classification import balance, binary, categorical, weigh
 from visionkit.ops.confidence import fit_temperature, mean_logits, probabilities
 from visionkit.ops.distributed import mean_over_ranks
@@ -64,7 +64,9 @@ class GeM(nn.Module):
         """Map [B, C, H, W] to [B, C], computed in float32 by logarithms: powers overflow."""
         power = self.log_power.float().exp()
         logs = x.flatten(2).float().clamp(min=1e-6).log()
-        mean = (power * logs).logsumexp(2) - math.log(logs.shape[2])
+        logs = power * logs
+        most = logs.amax(2, keepdim=True)
+        mean = (logs - most).exp().mean(2).log() + most[..., 0]
         return (mean / power).exp().to(x.dtype)
 
 
@@ -175,6 +177,12 @@ class ClassificationHead(Head):
         """See :class:`Head`."""
         logits = raw.logits.float() / self.temperature.float()
         return DecodedClasses(probabilities(logits, self.exclusive, self.binary))
+
+    def outputs(self, raw: ClassRaw, how: Graph) -> dict[str, Tensor]:
+        """See :class:`Head`. Raw are logits, divided by the temperature."""
+        if how.decode == "raw":
+            return {"logits": raw.logits.float() / self.temperature.float()}
+        return self.decode(raw)._asdict()
 
     @torch.no_grad()
     def predict(self, raw: ClassRaw, batch: Batch) -> list[Classification]:  # type: ignore[override]

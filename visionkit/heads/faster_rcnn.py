@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from visionkit.argtypes import Amount, Part, Positive, Range
 from visionkit.backbones.base import FeatureSpec, pick
 from visionkit.batch import Batch
+from visionkit.errors import ConfigError
 from visionkit.heads import rcnn_checks
-from visionkit.heads.base import Head
-from visionkit.heads.boxes import in_pictures
+from visionkit.heads.base import Graph, Head
+from visionkit.heads.boxes import box_outputs, in_pictures
 from visionkit.heads.rcnn_proposals import Anchored, ProposalNetwork, proposal_losses, propose
 from visionkit.heads.rcnn_stage import BoxLoss, BoxNorm, BoxStage, Found
 from visionkit.ops.anchors import anchor_grid
@@ -211,8 +212,8 @@ class FasterRcnnHead(Head):
         with torch.autocast(raw.said.anchors.device.type, enabled=False):
             boxes, real = propose(raw.said, self.proposals, self.proposals, self.rpn_nms_iou)
         pictures, count = real.shape
-        image = torch.arange(pictures, device=boxes.device).repeat_interleave(count)
-        row = torch.arange(len(image), device=boxes.device)
+        image = torch.arange(pictures, device=boxes.device)[:, None].expand(-1, count).reshape(-1)
+        row = torch.arange(image.shape[0], device=boxes.device)
         boxes = boxes.flatten(0, 1)
         # proposals that aren't there aren't looked at, unless shapes must be fixed
         if not torch.compiler.is_compiling() and bool(real.any()):
@@ -239,13 +240,26 @@ class FasterRcnnHead(Head):
 
     def _refined(self, raw: RcnnRaw, boxes: Tensor, image: Tensor) -> Found:
         """Look at boxes [R, 4] of pictures [R] with one box head after the other."""
-        total = boxes.new_zeros(len(boxes), self.num_classes + 1)
+        total = boxes.new_zeros(boxes.shape[0], self.num_classes + 1)
         for n, stage in enumerate(self.box_heads()):
             logits, deltas = self.look(stage, raw, boxes, image)
             total = total + logits.softmax(1)
             if n + 1 < len(self.stages):
                 boxes = stage.refine(logits, deltas, boxes, raw.said.canvas)
         return Found(boxes, deltas, total[:, 1:] / len(self.stages), stage.weights)
+
+    def outputs(self, raw: RcnnRaw, how: Graph) -> dict[str, Tensor]:
+        """See :class:`Head`. What is said of proposals isn't given raw."""
+        if how.decode == "raw":
+            raise ConfigError(
+                "decode: a two-stage head says nothing of fixed places; choose nms or topk"
+            )
+        if self.soft_nms != "none":
+            raise ConfigError(
+                "decode: head.soft_nms has no operator in exported files, which would not be the "
+                "model that was evaluated; train or evaluate with head.soft_nms=none"
+            )
+        return box_outputs(self.decode(raw), self.num_classes, how)._asdict()
 
     @torch.no_grad()
     def predict(self, raw: RcnnRaw, batch: Batch) -> list[Detections]:  # type: ignore[override]

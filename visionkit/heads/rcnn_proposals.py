@@ -8,10 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import nms
 
+from visionkit.heads.boxes import best_of
 from visionkit.losses.detection import smooth_offsets
 from visionkit.ops.assignment import Padded
 from visionkit.ops.box_coding import Weights, clip_boxes, decode_boxes, encode_boxes, has_area
 from visionkit.ops.sampling import match_anchors, sample
+from visionkit.ops.suppression import unsuppressed
 
 LEAST_SIDE = 1e-3
 """Of a proposal, in pixels."""
@@ -67,7 +69,7 @@ class ProposalNetwork(nn.Module):
                 x = F.relu(conv(x), inplace=True)
             said = F.conv2d(x, weight, bias).permute(0, 2, 3, 1)
             objectness.append(said[..., :ratios].flatten(1))
-            deltas.append(said[..., ratios:].reshape(len(x), -1, 4))
+            deltas.append(said[..., ratios:].reshape(x.shape[0], -1, 4))
         return torch.cat(objectness, 1), torch.cat(deltas, 1)
 
 
@@ -87,15 +89,21 @@ def propose(said: Anchored, before: int, after: int, iou: float) -> tuple[Tensor
     """
     logits = said.objectness.detach().float()
     logits = torch.where(logits.isnan(), -torch.inf, logits)
-    places, start = [], 0
+    chosen, places, start = [], [], 0
     for count, level in zip(said.counts, torch.split(logits, list(said.counts), 1), strict=True):
-        places.append(level.topk(min(before, count), 1).indices + start)
+        best, place = best_of(level, before)
+        chosen.append(best)
+        places.append(place + start)
         start += count
-    place = torch.cat(places, 1)
-    logits = logits.gather(1, place)
+    place, logits = torch.cat(places, 1), torch.cat(chosen, 1)
     deltas = said.deltas.detach().gather(1, place[..., None].expand(-1, -1, 4)).float()
     boxes = clip_boxes(decode_boxes(deltas, said.anchors[place], PLAIN), said.canvas)
-    kept = _unsuppressed(boxes, logits, [p.shape[1] for p in places], iou, max(said.canvas))
+    counts = [p.shape[1] for p in places]
+    if torch.compiler.is_compiling():
+        level = torch.cat([torch.full_like(p, i) for i, p in enumerate(places)], 1)
+        kept = unsuppressed(boxes, logits > -torch.inf, level, len(counts), iou)
+    else:
+        kept = _unsuppressed(boxes, logits, counts, iou, max(said.canvas))
     kept &= has_area(boxes, LEAST_SIDE)
     logits = torch.where(kept, logits, -torch.inf)
     best, order = logits.topk(min(after, logits.shape[1]), 1)
@@ -121,10 +129,7 @@ def _unsuppressed(
         start = 0
         for count in counts:
             part = slice(start, start + count)
-            if torch.compiler.is_compiling():
-                kept[i, part] = _kept_in_graph(boxes[i, part], scores[i, part], iou)
-            else:
-                kept[i, part].index_fill_(0, nms(boxes[i, part], scores[i, part], iou), True)
+            kept[i, part].index_fill_(0, nms(boxes[i, part], scores[i, part], iou), True)
             start += count
     return kept
 
@@ -143,14 +148,6 @@ def maps_apart(boxes: Tensor, counts: Sequence[int], side: int) -> Tensor:
         output_size=sum(counts),
     )
     return boxes + (level * (side + 1))[:, None]
-
-
-def _kept_in_graph(boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
-    """Whether each of N boxes stays, [N]: as torchvision describes it to graphs, two always do."""
-    far = torch.tensor([[-9.0, -9, -8, -8], [-7, -7, -6, -6]], device=boxes.device)
-    place = nms(torch.cat([boxes, far]), F.pad(scores, (0, 2), value=-torch.inf), iou)
-    kept = torch.zeros(len(boxes) + 2, dtype=torch.bool, device=boxes.device)
-    return kept.index_fill(0, place, True)[:-2]
 
 
 def proposal_losses(

@@ -102,7 +102,7 @@ class BoxStage(nn.Module):
             back = torch.empty_like(order)
             back[order] = torch.arange(len(order), device=order.device)
             logits, deltas = logits[back], deltas[back]
-        return logits, deltas.view(len(deltas), self.boxes.out_features // 4, 4)
+        return logits, deltas.view(deltas.shape[0], self.boxes.out_features // 4, 4)
 
     def chosen(self, deltas: Tensor, label: Tensor) -> Tensor:
         """The offsets [R, 4] of each box's class; ``label`` [R] counts the background as 0."""

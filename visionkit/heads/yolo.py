@@ -12,8 +12,8 @@ from visionkit.argtypes import Amount, Positive, Range
 from visionkit.backbones.base import FeatureSpec, pick
 from visionkit.backbones.layers import ConvNorm, SeparableConv
 from visionkit.batch import Batch
-from visionkit.heads.base import Head
-from visionkit.heads.boxes import in_pictures
+from visionkit.heads.base import Graph, Head
+from visionkit.heads.boxes import best_of, box_outputs, in_pictures
 from visionkit.losses.detection import distribution_focal, soft_bce
 from visionkit.ops.assignment import Padded, pad_targets, task_aligned
 from visionkit.ops.boxes import (
@@ -235,12 +235,22 @@ class YoloHead(Head):
         """Return the best ``candidates`` boxes of each picture, not suppressed."""
         dense = raw.one if raw.one is not None else raw.many
         scores = dense.classes.float().sigmoid()
-        kept = min(self.candidates, scores.shape[1] * scores.shape[2])
-        best, index = scores.flatten(1).topk(kept, dim=1)
+        best, index = best_of(scores.flatten(1), self.candidates)
         point = index // self.num_classes
-        row = torch.arange(len(point), device=point.device)[:, None]
+        # not by len(), which would fix the size of the batch in a graph
+        row = torch.arange(point.shape[0], device=point.device)[:, None]
         boxes = self.boxes(dense.sides[row, point], raw.points[point], raw.strides[point])
         return Decoded(boxes, best, index % self.num_classes)
+
+    def outputs(self, raw: YoloRaw, how: Graph) -> dict[str, Tensor]:
+        """See :class:`Head`. The branch with one point an object needs no suppression."""
+        if how.decode != "raw":
+            return box_outputs(
+                self.decode(raw), self.num_classes, how, suppresses=raw.one is None
+            )._asdict()
+        dense = raw.one if raw.one is not None else raw.many
+        boxes = self.boxes(dense.sides, raw.points, raw.strides)
+        return {"boxes": boxes, "scores": dense.classes.float().sigmoid()}
 
     @torch.no_grad()
     def predict(self, raw: YoloRaw, batch: Batch) -> list[Detections]:  # type: ignore[override]

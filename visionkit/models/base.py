@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from visionkit.batch import Batch
 from visionkit.data.index import DataInfo
-from visionkit.heads.base import PredictOptions
+from visionkit.heads.base import Graph
+from visionkit.models.graphs import Traceable
+from visionkit.options import PredictOptions
 from visionkit.results import Result
 
 Statistics = tuple[float, float, float]
@@ -21,6 +23,7 @@ class Network(nn.Module, ABC):
     Attributes:
         averaged: how the names of those tensors begin whose moving average is evaluated.
         samples: whether it makes pictures from nothing, see :class:`visionkit.models.gan.Gan`.
+        says: what it answers with, see :class:`visionkit.runtimes.base.Runtime`.
         grouped: the parts that have group norms in the place of batch norms.
         calibrates: whether :meth:`calibrate` is to be called after training.
         options: how results are made; set them by :meth:`set_options`.
@@ -28,6 +31,7 @@ class Network(nn.Module, ABC):
 
     averaged: ClassVar[str] = ""
     samples: ClassVar[bool] = False
+    says: str
     grouped: tuple[str, ...] = ()
     calibrates: bool = False
     options: PredictOptions
@@ -79,6 +83,18 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def predict(self, batch: Batch) -> list[Result]:
         """Return a result in original pixels for each picture."""
+
+    @abstractmethod
+    def traceable(self, how: Graph, canvas: tuple[int, int]) -> Traceable:
+        """Return the network as a function of tensors.
+
+        Args:
+            how: how far results are worked out.
+            canvas: height and width of the example.
+
+        Raises:
+            ConfigError: it can't be exported so.
+        """
 
     def calibrate(self, raws: Sequence[Any], batches: Sequence[Batch]) -> None:
         """Fit the confidence of results to a validation split, after training."""

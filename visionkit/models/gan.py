@@ -13,10 +13,13 @@ from visionkit.batch import Batch, LabelTargets
 from visionkit.data.index import DataInfo
 from visionkit.errors import ConfigError
 from visionkit.generators.base import Generator
-from visionkit.heads.base import PredictOptions
+from visionkit.heads.base import Graph
 from visionkit.models.base import Network, Statistics
 from visionkit.models.critic import Critic, logistic_losses
+from visionkit.models.graphs import EXAMPLES, NoiseGraph, Traceable
+from visionkit.options import PredictOptions
 from visionkit.results import Generated, Result
+from visionkit.runtimes.base import latents
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -35,6 +38,7 @@ class Gan(Network):
 
     averaged = "generator."
     samples = True
+    says = "noise"
 
     def __init__(
         self,
@@ -94,9 +98,8 @@ class Gan(Network):
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
         """Return noise [B, latent], a row for each seed: the same on every machine."""
-        rows = [np.random.default_rng(s).standard_normal(self.generator.latent) for s in seeds]
         where = next(self.generator.parameters()).device
-        return torch.from_numpy(np.stack(rows).astype(np.float32)).to(where)
+        return torch.from_numpy(latents(seeds, self.generator.latent)).to(where)
 
     def generate(self, z: Tensor, labels: Tensor | None = None, truncation: float = 1.0) -> Tensor:
         """Make pictures [B, 3, H, W], -1..1, see :class:`Generator`."""
@@ -157,6 +160,14 @@ class Gan(Network):
     def predict(self, batch: Batch) -> list[Result]:
         """See :class:`Network`: a picture for each one's id, see :meth:`sample`."""
         return list(self.sample([m.image_id for m in batch.meta]))
+
+    def traceable(self, how: Graph, canvas: tuple[int, int]) -> Traceable:
+        """See :class:`Network`: the generator alone."""
+        facts = {"conditional": self.conditional, "latent": self.generator.latent}
+        inputs = {"z": self.latents(range(EXAMPLES))}
+        if self.conditional:
+            inputs["labels"] = torch.eye(self.num_classes)[:EXAMPLES]
+        return Traceable(NoiseGraph(self), inputs, facts=facts)
 
 
 def labels_of(batch: Batch) -> Tensor:

@@ -13,12 +13,14 @@ from visionkit.backbones.probing import parameters_behind
 from visionkit.batch import Batch
 from visionkit.build import PACKAGES, build, expect
 from visionkit.data.index import DataInfo
-from visionkit.heads.base import Head, PredictOptions
+from visionkit.heads.base import Graph, Head
 from visionkit.models.base import Network, Statistics
+from visionkit.models.graphs import ImageGraph, Traceable, example
 from visionkit.models.normalise import Normalise
 from visionkit.models.views import check_views, observe
 from visionkit.necks.base import Neck
 from visionkit.ops.lots import drawing_by_pictures
+from visionkit.options import PredictOptions
 from visionkit.results import Result
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,11 @@ class Model(Network):
         """Return the head's raw output for images [B, 3, H, W], uint8 or float in 0..255."""
         x = self.normalise(images)
         return self.head(self.neck(self.backbone(x)), (images.shape[-2], images.shape[-1]))
+
+    @property
+    def says(self) -> str:  # type: ignore[override]
+        """See :class:`Network`: what the head learns."""
+        return self.head.learns
 
     @property
     def trained(self) -> tuple[nn.Module, ...]:
@@ -107,6 +114,12 @@ class Model(Network):
     def predict(self, batch: Batch) -> list[Result]:
         """See :class:`Network`."""
         return self.head.predict(self.observe(batch.images), batch)
+
+    def traceable(self, how: Graph, canvas: tuple[int, int]) -> Traceable:
+        """See :class:`Network`."""
+        stride = max(f.stride for f in (*self.backbone.features, *self.neck.features))
+        facts = {"exclusive": getattr(self.head, "exclusive", True)}
+        return Traceable(ImageGraph(self, how), example(canvas), stride, facts)
 
     def calibrate(self, raws: Sequence[Any], batches: Sequence[Batch]) -> None:
         """See :class:`Network`."""

@@ -14,10 +14,12 @@ from visionkit.build import expect
 from visionkit.data.index import DataInfo
 from visionkit.errors import ConfigError
 from visionkit.generators.base import Translator
-from visionkit.heads.base import PredictOptions
+from visionkit.heads.base import Graph
 from visionkit.models.base import Network, Statistics
 from visionkit.models.critic import Critic, logistic_losses
 from visionkit.models.gan import HALF, from_bytes, to_pictures
+from visionkit.models.graphs import PictureGraph, Traceable, example
+from visionkit.options import PredictOptions
 from visionkit.results import Generated, Result
 
 
@@ -25,6 +27,7 @@ class Translation(Network):
     """What both ways of learning it share."""
 
     averaged = "generator."
+    says = "pictures"
 
     @property
     def statistics(self) -> tuple[Statistics, Statistics]:
@@ -44,6 +47,10 @@ class Translation(Network):
             )
         if options.truncation != 1:
             raise ConfigError("predict.truncation: nothing is made from noise; leave it 1.0")
+
+    def traceable(self, how: Graph, canvas: tuple[int, int]) -> Traceable:
+        """See :class:`Network`: the generator alone, the way that the options say."""
+        return Traceable(PictureGraph(self), example(canvas))
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Result]:

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from visionkit.errors import ConfigError
-from visionkit.heads.base import PredictOptions
+from visionkit.geometry import window_places
 from visionkit.ops.nested import map_tensors
-from visionkit.ops.windows import window_places
+from visionkit.options import PredictOptions
 from visionkit.targets import first_line
 
 if TYPE_CHECKING:

@@ -1,37 +1,10 @@
-"""Windows that slide over a large canvas, and what they say, put together."""
+"""What windows that slide over a large canvas say, put together."""
 
 import math
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
-
-
-def window_places(
-    canvas: tuple[int, int], window: tuple[int, int], overlap: float
-) -> list[tuple[int, int]]:
-    """Spread windows evenly over a canvas: the first and the last touch its borders.
-
-    Args:
-        canvas: height and width, pixels.
-        window: likewise, at most the canvas's.
-        overlap: the least part of a window that the next one sees again, below 1.
-
-    Returns:
-        top and left of each window, row by row.
-    """
-    rows, columns = (
-        _starts(side, part, overlap) for side, part in zip(canvas, window, strict=True)
-    )
-    return [(top, left) for top in rows for left in columns]
-
-
-def _starts(side: int, part: int, overlap: float) -> list[int]:
-    room = side - part
-    # rounded down, but not for a step that is whole but for the rounding of 1 - overlap
-    step = max(1, math.floor(part * (1 - overlap) + 1e-6))
-    gaps = math.ceil(room / step)
-    return [room * i // gaps for i in range(gaps + 1)] if gaps else [0]
 
 
 def blend(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +18,9 @@ from visionkit.models.base import Network
 from visionkit.models.model import Model
 from visionkit.ops.distributed import from_first_rank, gather_objects
 from visionkit.ops.nested import map_tensors
-from visionkit.results import Result
+from visionkit.options import PredictOptions
+from visionkit.results import Generated, Result
+from visionkit.runtimes.base import Runtime, latents
 
 
 class Scorer:
@@ -72,10 +75,8 @@ class Scorer:
 
 
 @contextlib.contextmanager
-def exactly(model: Network, device: torch.device) -> Iterator[None]:
-    """Put a model into evaluation mode on a device, in float32 without TensorFloat shortcuts."""
-    model.eval().to(device)
-    model.to(memory_format=torch.contiguous_format)
+def full_precision() -> Iterator[None]:
+    """Compute in float32 without TensorFloat shortcuts."""
     precision = torch.get_float32_matmul_precision()
     convolutions = torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest")
@@ -85,6 +86,15 @@ def exactly(model: Network, device: torch.device) -> Iterator[None]:
     finally:
         torch.set_float32_matmul_precision(precision)
         torch.backends.cudnn.allow_tf32 = convolutions
+
+
+@contextlib.contextmanager
+def exactly(model: Network, device: torch.device) -> Iterator[None]:
+    """Put a model into evaluation mode on a device, and compute in :func:`full_precision`."""
+    model.eval().to(device)
+    model.to(memory_format=torch.contiguous_format)
+    with full_precision():
+        yield
 
 
 def make_evaluator(factory: Callable[..., Any], data: DataModule, split: str) -> Evaluator:
@@ -124,6 +134,54 @@ def score(
             losses, results = model.judge(batch)
             scorer.update(losses, results, batch)
     figures = scorer.metrics() | from_first_rank(evaluator.details)
+    return figures | {"seconds": time.perf_counter() - start}
+
+
+def answers(runtime: Runtime, batch: Batch, options: PredictOptions) -> list[Result]:
+    """Return what a runtime says of a batch, as evaluation asks.
+
+    Of a runtime that makes pictures from noise, a picture is wanted for each real one: its id is
+    the seed, and its classes are asked for, where any can be.
+
+    Args:
+        runtime: whatever computes.
+        batch: on the CPU.
+        options: ones that the runtime can follow.
+    """
+    if not runtime.samples:
+        return runtime.predict(np.ascontiguousarray(batch.images.numpy()), batch.meta, options)
+    wanted = batch.labels.values.float().numpy() if runtime.conditional else None
+    seeds = [m.image_id for m in batch.meta]
+    made = runtime.make(latents(seeds, runtime.latent), wanted, options.truncation)
+    known = [None] * len(made) if wanted is None else wanted.argmax(1).tolist()
+    return [
+        Generated(picture, label=label, seed=seed)
+        for picture, label, seed in zip(made, known, seeds, strict=True)
+    ]
+
+
+def score_runtime(
+    runtime: Runtime, options: PredictOptions, batches: Iterable[Batch], evaluator: Evaluator
+) -> dict[str, float]:
+    """Evaluate what :func:`score` can't: an exported file, which has no loss.
+
+    Args:
+        runtime: of the file.
+        options: ones that it can follow.
+        batches: a split, each picture once.
+        evaluator: built for that split.
+
+    Returns:
+        The figures and their details, with ``images`` and ``seconds``.
+    """
+    start = time.perf_counter()
+    evaluator.detailed = True
+    scorer = Scorer(evaluator)
+    with full_precision():
+        for batch in batches:
+            scorer.update({}, answers(runtime, batch, options), batch)
+    figures = scorer.metrics() | from_first_rank(evaluator.details)
+    del figures["loss"]
     return figures | {"seconds": time.perf_counter() - start}
 
 

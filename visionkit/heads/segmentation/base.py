@@ -14,7 +14,7 @@ from visionkit.batch import Batch
 from visionkit.build import expect
 from visionkit.data.index import DataInfo
 from visionkit.errors import ConfigError
-from visionkit.heads.base import Head
+from visionkit.heads.base import Graph, Head
 from visionkit.heads.segmentation.layers import enlarge
 from visionkit.losses.segmentation import SegmentationLoss
 from visionkit.ops.windows import blend
@@ -103,6 +103,12 @@ class SegmentationHead(Head):
     def decode(self, raw: MaskRaw) -> DecodedMasks:
         """See :class:`Head`."""
         return DecodedMasks(on_canvas(raw.logits, raw.canvas).softmax(1))
+
+    def outputs(self, raw: MaskRaw, how: Graph) -> dict[str, Tensor]:
+        """See :class:`Head`. Raw are logits as small as the head gives them."""
+        if how.decode == "raw":
+            return {"logits": raw.logits.float()}
+        return self.decode(raw)._asdict()
 
     @torch.no_grad()
     def predict(self, raw: MaskRaw, batch: Batch) -> list[Result]:

@@ -1,0 +1,235 @@
+"""Every head as a file: what the graph says is what the network says, at unseen sizes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from small_gans import MODELS
+from small_rcnn import HEAD as RCNN
+from small_rcnn import NECK as PYRAMID
+from tiny import CSP, HEAD, NECK
+
+from visionkit.about import from_plain, from_strings
+from visionkit.build import plain
+from visionkit.checkpoint import Loaded
+from visionkit.compose import compose
+from visionkit.errors import ConfigError
+from visionkit.export.build import FLOOR, build_file
+from visionkit.heads.base import Graph
+from visionkit.models.build import build_network
+from visionkit.models.model import build_model
+
+CANVAS = (64, 96)
+SHAPES = ((2, *CANVAS), (1, 96, 64), (3, 160, 96))
+IDENTITY = {"_target_": "visionkit.necks.identity.Identity"}
+CLASSIFIER = {"_target_": "visionkit.heads.classification.ClassificationHead"}
+LOSS = {"_target_": "visionkit.losses.segmentation.SegmentationLoss"}
+SEGMENTER = "visionkit.heads.segmentation."
+PARTS = {
+    "yolo": (NECK, HEAD),
+    "one_to_one": (NECK, HEAD | {"one_to_one": True}),
+    "rcnn": (PYRAMID, RCNN),
+    "cascade": (PYRAMID, RCNN | {"cascade_ious": [0.5, 0.6], "class_agnostic": True}),
+    "softmax": (IDENTITY, CLASSIFIER),
+    "sigmoid": (IDENTITY, CLASSIFIER | {"activation": "sigmoid", "pool": "gem"}),
+    "deeplab": (
+        IDENTITY,
+        {"_target_": SEGMENTER + "deeplab.DeepLabHead", "width": 8, "low_width": 8, "loss": LOSS},
+    ),
+    "unet": (
+        IDENTITY,
+        {"_target_": SEGMENTER + "unet.UnetHead", "channels": [16, 12, 8], "loss": LOSS},
+    ),
+    "pspnet": (IDENTITY, {"_target_": SEGMENTER + "pspnet.PspnetHead", "width": 8, "loss": LOSS}),
+}
+SOMETIMES = ("cascade", "sigmoid", "pspnet")
+ORDER = ("boxes", "scores", "labels")
+
+
+def loaded(name):
+    neck, head = PARTS[name]
+    torch.manual_seed(0)
+    model = build_model({"backbone": CSP, "neck": neck, "head": head}, 3).train()
+    with torch.no_grad():
+        for seed in range(10):  # norms that fit
+            model(pictures((4, *CANVAS), seed))
+        sharpen(model.eval())
+    predict = {"iou": 0.57, "max_detections": 20}
+    return Loaded(model, ("a", "b", "c"), CANVAS, "some task", {"k": 1}, None, predict)
+
+
+def sharpen(model):
+    """Give last layers, which begin near zero, something to say: else every place is alike."""
+    last = [m for m in model.head.modules() if isinstance(getattr(m, "bias", None), torch.Tensor)]
+    last = [m for m in last if m.weight.ndim > 1 and m.weight.std() < 0.03]
+    hooks = [layer.register_forward_hook(spread) for layer in last]
+    model(pictures((4, *CANVAS), 99))
+    for hook in hooks:
+        hook.remove()
+
+
+def spread(layer, _, out):
+    bias = layer.bias.view(-1, *[1] * (out.ndim - 2))
+    layer.weight.data.mul_(2 / (out - bias).std())
+
+
+def pictures(shape, seed=0):
+    lots = torch.Generator().manual_seed(seed)
+    count, height, width = shape
+    images = 0
+    for cell in (4, 8, 16):  # of noise alone, every place would be alike
+        small = torch.rand(count, 3, -(-height // cell), -(-width // cell), generator=lots)
+        images = images + torch.nn.functional.interpolate(small, (height, width)) * 85
+    return images.to(torch.uint8)
+
+
+def session(path):
+    made = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [o.name for o in made.get_outputs()]
+    return lambda **inputs: dict(
+        zip(names, made.run(None, {k: v.numpy() for k, v in inputs.items()}), strict=True)
+    )
+
+
+def program(path):
+    module = torch.export.load(path).module()
+    return lambda **inputs: module(*inputs.values())
+
+
+def same(found, wanted):
+    found = {name: np.asarray(found[name]) for name in wanted}
+    wanted = {name: tensor.numpy() for name, tensor in wanted.items()}
+    for name, expected in wanted.items():
+        assert found[name].dtype == expected.dtype
+        assert found[name].shape == expected.shape
+        if name not in ("boxes", "labels"):
+            np.testing.assert_allclose(found[name], expected, atol=1e-5, rtol=0, err_msg=name)
+    if "labels" in wanted:
+        for rows in zip(*(d[k] for d in (found, wanted) for k in ORDER), strict=True):
+            same_boxes(rows[:3], rows[3:])
+    elif "boxes" in wanted:
+        np.testing.assert_allclose(found["boxes"], wanted["boxes"], atol=5e-3, rtol=0)
+
+
+def same_boxes(found, wanted):
+    """Boxes of nearly equal scores may change places; at the end, one may take another's."""
+    clear = wanted[1] > max(wanted[1][-1] + 1e-4, 0)
+    assert clear.sum() >= min(5, (wanted[1] > 0).sum())
+    for box, score, label in zip(*(part[clear] for part in wanted), strict=True):
+        alike = (found[2] == label) & (np.abs(found[1] - score) < 1e-5)
+        assert np.abs(found[0][alike] - box).max(1).min(initial=np.inf) < 5e-3
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SOMETIMES)) for n in PARTS]
+)
+def test_an_onnx_file_says_what_the_network_says(name: str, tmp_path: Path) -> None:
+    made = loaded(name)
+    about = build_file(made, tmp_path / "model.onnx", run={"checkpoint": "x.ckpt"})
+    ask = session(tmp_path / "model.onnx")
+    how = Graph("nms", FLOOR, 0.57, 20)
+    for n, shape in enumerate(SHAPES):
+        images = pictures(shape, 50 + n)
+        with torch.no_grad():
+            same(ask(images=images), made.model.head.outputs(made.model(images), how))
+    texts = onnxruntime.InferenceSession(
+        tmp_path / "model.onnx"
+    ).get_modelmeta().custom_metadata_map
+    read = from_strings(texts, "model.onnx")
+    assert read.strings() == about.strings()
+    assert (read.task, read.says, read.classes) == ("some task", made.model.says, ("a", "b", "c"))
+    assert read.canvas == CANVAS
+    assert read.predict["iou"] == 0.57
+    assert read.run == {"checkpoint": "x.ckpt"}
+    assert read.sizes.batch and read.sizes.canvas
+
+
+@pytest.mark.parametrize("name", ["yolo", "softmax", "unet"])
+def test_a_program_is_bit_equal(name: str, tmp_path: Path) -> None:
+    made = loaded(name)
+    about = build_file(made, tmp_path / "model.pt2", "program")
+    ask = program(tmp_path / "model.pt2")
+    how = Graph("nms", FLOOR, 0.57, 20)
+    for n, shape in enumerate(SHAPES):
+        images = pictures(shape, 50 + n)
+        with torch.no_grad():
+            wanted = made.model.head.outputs(made.model(images), how)
+            found = dict(zip(wanted, ask(images=images), strict=True))
+        if name == "yolo":
+            same(found, wanted)
+            continue
+        assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+    beside = json.loads((tmp_path / "model.json").read_text())
+    assert from_plain(beside, "model.json").strings() == about.strings()
+
+
+def test_a_picture_does_not_depend_on_its_batch(tmp_path: Path) -> None:
+    build_file(loaded("yolo"), tmp_path / "model.onnx")
+    ask = session(tmp_path / "model.onnx")
+    images = pictures((3, 96, 96), 7)
+    together = ask(images=images)
+    for n in range(3):
+        alone = ask(images=images[n : n + 1])
+        for name, found in together.items():
+            np.testing.assert_allclose(alone[name][0], found[n], atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("decode", ["topk", "raw"])
+def test_boxes_as_far_as_they_are_wanted(decode: str, tmp_path: Path) -> None:
+    made = loaded("yolo")
+    about = build_file(made, tmp_path / "model.onnx", decode=decode)
+    assert about.decode == decode
+    images = pictures((2, 96, 64), 9)
+    with torch.no_grad():
+        wanted = made.model.head.outputs(made.model(images), Graph(decode, FLOOR))
+    if decode == "raw":
+        points = 96 * 64 // 64 + 96 * 64 // 256 + 96 * 64 // 1024
+        assert wanted["scores"].shape == (2, points, 3)
+    same(session(tmp_path / "model.onnx")(images=images), wanted)
+
+
+def gan(name):
+    words = ["task=generation", f"model={name}", "data.root=.", *MODELS[name]]
+    spec = plain(compose(words))
+    torch.manual_seed(0)
+    model = build_network(spec, 3, (32, 32), 3).eval()
+    return Loaded(model, ("a", "b", "c"), (32, 32), "generation", {}, None, {})
+
+
+@pytest.mark.parametrize("name", ["dcgan", pytest.param("stylegan2", marks=pytest.mark.slow)])
+def test_a_generator_makes_the_same_pictures(name: str, tmp_path: Path) -> None:
+    made = gan(name)
+    about = build_file(made, tmp_path / "model.onnx")
+    assert about.says == "noise"
+    assert about.latent == made.model.generator.latent
+    z = made.model.latents([4, 5, 6])
+    labels = torch.eye(3) if about.conditional else None
+    inputs = {"z": z} | ({"labels": labels} if about.conditional else {})
+    found = session(tmp_path / "model.onnx")(**inputs)["pictures"]
+    wanted = made.model.sample([4, 5, 6], labels)
+    for picture, one in zip(found, wanted, strict=True):
+        levels = np.abs(picture.transpose(1, 2, 0).astype(int) - one.image.astype(int))
+        assert levels.max() <= 1
+
+
+def test_a_translator_makes_the_same_pictures(tmp_path: Path) -> None:
+    made = gan("pix2pix")
+    build_file(made, tmp_path / "model.onnx")
+    images = pictures((2, 32, 32), 3)
+    found = session(tmp_path / "model.onnx")(images=images)["pictures"]
+    with torch.no_grad():
+        wanted = made.model.translate(images.float() / 127.5 - 1)
+    levels = np.abs(found.astype(float) - ((wanted.numpy() + 1) * 127.5).clip(0, 255))
+    assert levels.max() <= 1
+
+
+def test_what_no_file_can_do_is_refused(tmp_path: Path) -> None:
+    made = loaded("rcnn")
+    with pytest.raises(ConfigError, match="decode: a two-stage head"):
+        build_file(made, tmp_path / "model.onnx", decode="raw")
+    with pytest.raises(ConfigError, match=r"predict\.window: .* can't be in a file"):
+        build_file(made, tmp_path / "model.onnx", predict={"window": 64})
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,1 @@
+"""The commands of the command line. Imports are inside the functions: help answers at once."""

@@ -1,0 +1,1 @@
+"""Checkpoints as files that run without visionkit, each proven to be what was evaluated."""

@@ -1,0 +1,193 @@
+"""Export as a command: a file, and the proof that it is the model that was evaluated."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from visionkit.about import About
+from visionkit.build import plain
+from visionkit.checkpoint import Loaded, load_model, read
+from visionkit.errors import ConfigError
+from visionkit.evaluate import evaluator_of, open_data
+from visionkit.export.build import build_file, origin
+from visionkit.export.parity import pictures_of, spread
+from visionkit.export.precision import Inputs, to_fp16, to_int8
+from visionkit.export.proof import prove_file
+from visionkit.export.tracing import said
+from visionkit.export.worth import Verdict, keep_if_worth_it, weigh
+from visionkit.geometry import Letterbox
+from visionkit.predictor import load_runtime
+from visionkit.report import write_json
+from visionkit.runtimes.base import latents, one_hot
+from visionkit.runtimes.exported import ExportedRuntime
+from visionkit.subjects import CheckpointSubject, load_subject
+from visionkit.tasks.scoring import make_evaluator
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+ENDS = {"onnx": ".onnx", "program": ".pt2", "openvino": ".xml"}
+DRAFT, DONE = "unproven", "model"
+"""What the file is called before it is proven, and then."""
+
+
+def run(cfg: Any, console: "Console | None" = None) -> Path:
+    """Export a checkpoint into ``cfg.run_dir`` and prove the file.
+
+    ``model.onnx``, ``model.pt2`` (with ``model.json``) or ``model.xml`` (with ``model.bin``);
+    ``parity.json``, see :func:`visionkit.export.proof.prove_file`; of eight bits ``int8.json``,
+    see :class:`visionkit.export.worth.Verdict`. A file that isn't proven keeps the name
+    ``unproven``.
+
+    Args:
+        cfg: a composed ``export`` configuration.
+        console: to print on; the screen unless given.
+
+    Returns:
+        The file.
+
+    Raises:
+        ParityError: the file doesn't say what the checkpoint says.
+        VisionkitError: anything else that the person can mend.
+    """
+    from rich.console import Console
+
+    settings: dict[str, Any] = plain(cfg)
+    console = console or Console()
+    _check(settings)
+    path, folder = settings["checkpoint"], Path(settings["run_dir"])
+    loaded = load_model(path)
+    proven = bool(settings["proof"]["images"]) or settings["proof"]["scored"] != 0
+    if proven:  # a misspelt folder should not wait for the file
+        open_data(CheckpointSubject(loaded), settings, *_splits(settings))
+    folder.mkdir(parents=True, exist_ok=True)
+    about = _write(loaded, settings, folder, origin(path, read(path)), console)
+    file = folder / f"{DRAFT}{ENDS[settings['format']]}"
+    runtime = cast(ExportedRuntime, load_runtime(file, "cpu"))
+    if proven:
+        prove_file(loaded, runtime, settings, folder, console)
+    file = _named(file)
+    size = sum(part.stat().st_size for part in _parts(file)) / 1e6
+    told = "proven on pictures of the data" if proven else "not proven, as proof.images=0 asks"
+    console.print(
+        f"{file}: {about.precision}, {size:.1f} MB, takes {said(about.sizes)}; {told}",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )
+    return file
+
+
+def _check(settings: Mapping[str, Any]) -> None:
+    """Refuse what goes together with nothing, before anything is built."""
+    if settings["format"] == "program" and settings["precision"] != "fp32":
+        raise ConfigError(
+            f"precision: {settings['precision']} is for format=onnx and openvino; leave it fp32"
+        )
+    if settings["aot"] and settings["format"] != "program":
+        raise ConfigError("aot: only format=program can be compiled ahead of time; leave it false")
+
+
+def _splits(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    return ("test", "val") if settings["split"] == "auto" else (settings["split"],)
+
+
+def _write(
+    loaded: Loaded,
+    settings: Mapping[str, Any],
+    folder: Path,
+    run: Mapping[str, Any],
+    console: "Console",
+) -> About:
+    """Write the file, as yet unproven, and return what it says of itself."""
+    kind = "program" if settings["format"] == "program" else "onnx"
+    file = folder / f"{DRAFT}{ENDS[kind]}"
+    console.print(f"tracing the network for {file.suffix} ...", highlight=False)
+    about = build_file(
+        loaded,
+        file,
+        kind,  # type: ignore[arg-type]
+        settings["decode"],
+        predict=settings["predict"],
+        dynamic=settings["dynamic"],
+        run=run,
+        aot=settings["aot"],
+    )
+    if settings["precision"] == "fp16":
+        to_fp16(file, file)
+    elif settings["precision"] == "int8":
+        _in_eight_bits(file, loaded, about, settings, console)
+    if settings["format"] == "openvino":
+        from visionkit.export.openvino import to_openvino
+
+        to_openvino(file, file.with_suffix(".xml"))
+        file.unlink()
+        file = file.with_suffix(".xml")
+    return cast(ExportedRuntime, load_runtime(file, "cpu")).about
+
+
+def _in_eight_bits(
+    file: Path, loaded: Loaded, about: About, settings: Mapping[str, Any], console: "Console"
+) -> Verdict:
+    """Put a file of eight bits in the place of ``file``, if it is worth it."""
+    small = file.with_name("int8.onnx")
+    given = _examples(loaded, about, settings)
+    to_int8(file, small, given)
+    score, mode = _scoring(loaded, settings)
+    verdict = weigh(file, small, given[:8], score, mode=mode, most=settings["int8"]["drop"])
+    write_json(file.with_name("int8.json"), asdict(verdict), indent=2)
+    keep_if_worth_it(file, small, verdict)
+    kept = "kept" if verdict.kept else "not kept, the file stays fp32"
+    console.print(f"int8: {verdict.why}: {kept}", highlight=False, soft_wrap=True)
+    return verdict
+
+
+def _examples(loaded: Loaded, about: About, settings: Mapping[str, Any]) -> list[Inputs]:
+    """What a network sees in training: pictures on its canvas, or noise."""
+    count = settings["int8"]["images"]
+    if about.says == "noise":
+        z = latents(range(count), about.latent)
+        classes = one_hot([n % len(about.classes) for n in range(count)], len(about.classes))
+        more = [{"labels": classes[n : n + 1]} if about.conditional else {} for n in range(count)]
+        return [{"z": z[n : n + 1], **more[n]} for n in range(count)]
+    truth = open_data(CheckpointSubject(loaded), settings, "train")
+    canvases = [
+        Letterbox((image.shape[0], image.shape[1]), about.canvas).apply(image)
+        for _, image in pictures_of(truth.index, count)
+    ]
+    return [{"images": np.ascontiguousarray(c.transpose(2, 0, 1))[None]} for c in canvases]
+
+
+def _scoring(loaded: Loaded, settings: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return what gives the figure of a file on the split, and which way it gets better."""
+    subject, wanted = CheckpointSubject(loaded), settings["proof"]["scored"]
+    if wanted == 0 or subject.evaluator is None:
+        return None, "max"
+    truth = open_data(subject, settings, *_splits(settings))
+    truth.leave_only(spread(truth.index, wanted))
+    factory = evaluator_of(subject, settings)
+    mode = make_evaluator(factory, truth.data, truth.split).mode
+
+    def score(path: Path) -> float:
+        evaluator = make_evaluator(factory, truth.data, truth.split)
+        file = load_subject(path)
+        figures = file.score(truth.data.eval_dataloader(truth.split), evaluator)
+        return figures[evaluator.monitor]
+
+    return score, mode
+
+
+def _parts(file: Path) -> Sequence[Path]:
+    """A file, and what stands beside it under the same name."""
+    beside = (file.with_suffix(end) for end in (".bin", ".json", ".onnx.data"))
+    return [file, *(part for part in beside if part.is_file())]
+
+
+def _named(file: Path) -> Path:
+    """Give a file, and what belongs to it, the name of what is done."""
+    for part in _parts(file):
+        part.replace(part.with_name(part.name.replace(DRAFT, DONE, 1)))
+    return file.with_name(file.name.replace(DRAFT, DONE, 1))

@@ -1,0 +1,93 @@
+"""Which outputs a person wants, and whether they suit the model and the source."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from visionkit.errors import ConfigError
+from visionkit.outputs.base import Output
+from visionkit.outputs.coco import CocoFiles, Ids
+from visionkit.outputs.film import DrawnVideo
+from visionkit.outputs.pictures import DrawnPictures, ResultPictures
+from visionkit.outputs.places import Places
+from visionkit.outputs.tables import CsvRows, JsonRecords
+from visionkit.outputs.yolo import YoloTexts
+
+_OF_PICTURES = ("pictures", "json")
+_OF_VIDEOS = ("video", "json")
+_NEEDS = {
+    "coco": (("boxes",), "boxes"),
+    "yolo": (("boxes",), "boxes"),
+    "csv": (("boxes", "classes", "masks"), "boxes, classes or masks"),
+}
+"""Of the formats that don't suit every model: what it has to say, and that in words."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is predicted, as far as outputs must know.
+
+    Attributes:
+        places: where files go.
+        files: the pictures, or the video.
+        says: what the model answers with, see :class:`visionkit.runtimes.base.Runtime`.
+        classes: names by label.
+        rate: frames a second of the drawn video, None where that isn't known.
+    """
+
+    places: Places
+    files: Sequence[Path]
+    says: str
+    classes: Sequence[str]
+    rate: float | None = None
+
+
+def choose(
+    formats: Sequence[str] | None, job: Job, annotations: str | Path | None = None
+) -> list[Output]:
+    """Make the outputs that are wanted.
+
+    Args:
+        formats: of ``pictures json csv coco yolo video``; None for drawn pictures and JSON, of a
+            video a drawn video and JSON. Masks and made pictures are written with ``pictures`` and
+            with ``json``, which says where they are.
+        job: what is predicted.
+        annotations: a COCO file whose ids ``coco`` takes.
+
+    Raises:
+        ConfigError: a format doesn't suit the model or the source.
+        DataError: the annotations can't be read.
+    """
+    video = job.places.video
+    wanted = formats or (_OF_VIDEOS if video else _OF_PICTURES)
+    for name in wanted:
+        suited, words = _NEEDS.get(name, ((job.says,), ""))
+        if job.says not in suited:
+            raise ConfigError(
+                f"formats: {name} is for models that find {words}, this one answers with "
+                f"{job.says}; leave it out"
+            )
+    if "video" in wanted and not video:
+        raise ConfigError("formats: video needs a video as source; choose pictures instead")
+    if annotations is not None and ("coco" not in wanted or video):
+        raise ConfigError(
+            "annotations: gives ids of pictures to formats=[coco], and nothing else; leave it out"
+        )
+    folder = job.places.folder
+    outputs: list[Output] = []
+    if {"pictures", "json"} & {*wanted}:
+        outputs.append(ResultPictures())
+    if "pictures" in wanted:
+        outputs.append(DrawnPictures())
+    if "json" in wanted:
+        outputs.append(JsonRecords(folder / "predictions.json"))
+    if "csv" in wanted:
+        outputs.append(CsvRows(folder / "predictions.csv"))
+    if "coco" in wanted:
+        ids = None if annotations is None else Ids.read(Path(annotations))
+        outputs.append(CocoFiles(folder, job.classes, job.files, ids))
+    if "yolo" in wanted:
+        outputs.append(YoloTexts(folder, job.classes))
+    if "video" in wanted:
+        outputs.append(DrawnVideo(job.places.film(), job.rate))
+    return outputs
