@@ -59,9 +59,13 @@ def service(words: list[str]) -> Iterator[int]:
 
 def bomb(side: int) -> bytes:
     """A PNG file of a few bytes whose header states ``side`` by ``side`` pixels."""
-    kind = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    check = struct.pack(">I", zlib.crc32(kind))
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + kind + check + bytes(12)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"")
 
 
 def bad_requests(good: bytes) -> list[Wanted]:

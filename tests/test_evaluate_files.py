@@ -7,7 +7,7 @@ from pathlib import Path
 import bright
 import numpy as np
 import pytest
-from bright_files import ABOUT, write_onnx
+from bright_files import ABOUT, write_onnx, write_program
 
 from visionkit import cli, evaluate
 from visionkit.about import About, Sizes
@@ -77,6 +77,8 @@ def test_a_file_is_scored_on_the_data_that_it_names(lamps, tmp_path, capsys):
     single = told(lamps, sizes=Sizes(batch=False, canvas=False))
     again = scored(write_onnx(tmp_path / "single.onnx", single), tmp_path / "single")
     assert again["AP"] == figures["AP"]
+    program = write_program(tmp_path / "model.pt2", told(lamps))
+    assert scored(program, tmp_path / "program")["AP"] == figures["AP"]
 
 
 def refusal(capsys, *words: str) -> str:

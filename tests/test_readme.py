@@ -5,9 +5,11 @@ import json
 import re
 import shlex
 import shutil
+import signal
 import struct
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,7 @@ TINY = [
     "trainer.accelerator=cpu",
 ]
 
+QUICK = ["seconds=0.05", "batch_sizes=[1]", "runtimes=[eager,onnx]"]
 MONITORED = {
     "detection": ("AP",),
     "classification": ("accuracy",),
@@ -54,9 +57,31 @@ def run(command: str, folder: Path) -> str:
         words = [sys.executable, str(ROOT / words[1]), *words[2:]]
     if "train" in command:
         words += TINY
+    if "benchmark" in command:
+        words += QUICK
+    if "serve" in command:
+        return serve(words, folder)
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def serve(words: list[str], folder: Path) -> str:
+    """Start a service, ask whether it is well, and end it as Ctrl-C does."""
+    with subprocess.Popen(
+        [*words, "port=0"], cwd=folder, stdout=subprocess.PIPE, text=True
+    ) as made:
+        try:
+            assert made.stdout is not None
+            address = next(
+                re.search(r"http://[\d.]+:\d+", line) for line in made.stdout if "http" in line
+            )
+            assert address is not None
+            with urllib.request.urlopen(f"{address[0]}/health", timeout=60) as answer:
+                return str(answer.read())
+        finally:
+            made.send_signal(signal.SIGINT)
+            assert made.wait(60) in (0, 130)
 
 
 def test_the_two_commands_of_a_fresh_machine_stand_in_the_readme() -> None:

@@ -34,7 +34,7 @@ def test_a_runtime_answers_from_its_process(tmp_path: Path) -> None:
         memory = asked.memory()
         assert memory.gpu is None
         assert memory.main is None or memory.main > 1 << 24
-        with pytest.raises(RunnerError, match="sides from .*, not 16 x 16"):
+        with pytest.raises(RunnerError, match=r"sides from .*, not 16 x 16"):
             asked.warm_up(Case(16, 16, 1), 0.0)
         assert asked.measure(Case(64, 64, 1), 0.0), "a refusal isn't its end"
     finally:

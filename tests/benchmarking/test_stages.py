@@ -6,12 +6,16 @@ from typing import Any
 import pytest
 import torch
 from bench_cases import NETWORK, POST, READ, Clock, SlowFile, SlowNoise, pictures
+from small_gans import MODELS
 from tiny import make_model
 
 from visionkit.benchmarking import stages as module
 from visionkit.benchmarking.cases import Case, Times
 from visionkit.benchmarking.stages import WARM_UP, Stages, Watch
+from visionkit.build import plain
 from visionkit.checkpoint import Loaded
+from visionkit.compose import compose
+from visionkit.models.build import build_network
 from visionkit.runtimes.network import NetworkRuntime
 
 CALL = READ + NETWORK + POST
@@ -75,6 +79,19 @@ def test_a_checkpoint_s_network_is_told_from_its_decoding(
     loaded = Loaded(model, ("a", "b"), (64, 64), "detection", {}, None, {})
     stages = Stages(NetworkRuntime(loaded, "cpu"), pictures(tmp_path, 1))
     assert stages.call(Case(64, 64, 1)) == Times(READ, 0.5, 0.25)
+
+
+@pytest.mark.parametrize(("name", "part"), [("dcgan", ""), ("pix2pix", ""), ("cyclegan", "a_to_b")])
+def test_the_network_of_a_gan_is_its_generator(
+    name: str, part: str, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = plain(compose(["task=generation", f"model={name}", "data.root=.", *MODELS[name]]))
+    model: Any = build_network(spec, 2, (32, 32))
+    generator = model.generator[part] if part else model.generator
+    generator.register_forward_hook(lambda *_: clock.sleep(0.5))
+    loaded = Loaded(model, ("a", "b"), (32, 32), "generation", {}, None, {})
+    times = Stages(NetworkRuntime(loaded, "cpu"), pictures(tmp_path, 1)).call(Case(32, 32, 2))
+    assert times == Times(0 if name == "dcgan" else READ, 0.5, 0)
 
 
 def test_a_gpu_is_waited_for(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

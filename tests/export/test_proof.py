@@ -115,6 +115,12 @@ def test_data_that_are_elsewhere_now(loaded, file, tmp_path):
         proven(turned, file, tmp_path)
 
 
+def test_the_split_alone(loaded, file, tmp_path):
+    found = proven(loaded, file, tmp_path, proof={"images": 0})
+    assert found.rows == ()
+    assert found.scores.checkpoint == found.scores.file
+
+
 def test_without_an_evaluator_only_pictures_are_compared(loaded, file, tmp_path):
     found = proven(replace(loaded, evaluator=None), file, tmp_path)
     assert found.scores is None

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from chromium import Tab, find_chromium, open_tab
-from serving import BOX, Bright, Flat, Shades, encoded, picture, serving
+from serving import BOX, Bright, Flat, Inverts, Shades, encoded, picture, serving
 
 from visionkit.serve.page import page
 
@@ -101,6 +101,16 @@ def test_a_mask_lies_over_the_picture(tab, tmp_path):
         tab.until(f"{ROWS} === 2")
         assert text(tab, "#rows").split() == ["lamp", "75.0", "%", "<i>moon</i>", "25.0", "%"]
         tab.until("document.querySelector('img.mask').naturalWidth === 60")
+        assert tab.complaints == []
+
+
+def test_what_was_made_stands_below_the_picture(tab, tmp_path):
+    with serving(Inverts()) as ask:
+        visit(tab, ask.port)
+        tab.choose("#file", saved(tmp_path, "one.png", picture()))
+        tab.until("document.querySelector('#made img')?.naturalWidth === 128")
+        assert tab.run("document.querySelector('#view img').naturalWidth") == 128
+        assert tab.run("$('side').hidden")
         assert tab.complaints == []
 
 

@@ -201,7 +201,8 @@ def prove_file(
     reference, options = NetworkRuntime(loaded), proving_options(about)
     pictures = pictures_of(truth.index, wanted["images"])
     slack = limits.get("scores", SLACK)
-    rows = prove(reference, file, pictures, canvases(about), batches(about), options, slack)
+    sizes, numbers = canvases(about), batches(about)
+    rows = prove(reference, file, pictures, sizes, numbers, options, slack) if pictures else []
     scores = None
     if wanted["scored"] != 0 and subject.evaluator is not None:
         truth.leave_only(spread(truth.index, wanted["scored"]))

@@ -18,7 +18,8 @@ class OpenvinoRuntime(ExportedRuntime):
     """An ``.xml`` file of ``visionkit export``, with its ``.bin`` beside it.
 
     It computes in float32 also where the processor has a faster kind of number, which OpenVINO
-    would take by itself: results are those of the checkpoint.
+    would take by itself: results are those of the checkpoint. One call at a time: a second thread
+    has to wait, or to load a runtime of its own.
 
     Args:
         path: of the ``.xml``.

@@ -140,7 +140,7 @@ def _info(service: Service, name: str) -> dict[str, Any]:
         "colours": [class_colour(label) for label in range(len(predictor.classes))],
         "canvas": list(predictor.canvas),
         "conditional": predictor.runtime.conditional,
-        "options": {name: getattr(options, name) for name in (*Asked._fields, "truncation")},
+        "options": {key: getattr(options, key) for key in (*Asked._fields, "truncation")},
         "limits": {
             "bytes": limits.max_bytes,
             "pixels": limits.max_pixels,
