@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 import cv2
+import cv2.utils.logging as cv2_logging
 import numpy as np
 
 from visionkit.errors import DataError
@@ -240,7 +241,12 @@ class OpencvVideo(Video):
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # damage is ours to report
         self.live = isinstance(source, int)
         self.name = f"{CAMERA}{source}" if self.live else str(source)
-        self._video = cv2.VideoCapture(source if isinstance(source, int) else str(source))
+        level = cv2_logging.getLogLevel()
+        cv2_logging.setLogLevel(cv2_logging.LOG_LEVEL_SILENT)
+        try:
+            self._video = cv2.VideoCapture(source if isinstance(source, int) else str(source))
+        finally:
+            cv2_logging.setLogLevel(level)
         if not self._video.isOpened():
             if isinstance(source, int):
                 raise DataError(f"{self.name}: no such camera; check its number and permissions")

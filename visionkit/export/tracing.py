@@ -58,7 +58,7 @@ def trace(
     whole = make(canvas)
     names = _names(whole)
     looks = "images" in whole.inputs
-    tries = _tries(whole.stride, looks) if dynamic else [Sizes(batch=False, canvas=False)]
+    tries = _tries(whole.stride, canvas, looks) if dynamic else [Sizes(batch=False, canvas=False)]
     reasons: list[str] = []
     for sizes in tries:
         source = make(_example(canvas, sizes, whole.stride)) if sizes.canvas and looks else whole
@@ -77,16 +77,15 @@ def trace(
     raise ConfigError(f"checkpoint: there is no graph of this network ({reasons[-1]})")
 
 
-def _tries(stride: int, looks: bool) -> list[Sizes]:
+def _tries(stride: int, canvas: tuple[int, int], looks: bool) -> list[Sizes]:
+    """What to try in turn; the training run's own canvas is always among what is taken."""
+    fixed = [Sizes(canvas=False), Sizes(batch=False, canvas=False)]
     if not looks:
-        return [Sizes(canvas=False), Sizes(batch=False, canvas=False)]
-    least = 2 * max(16, stride)  # a map of one cell would be taken for a constant
-    return [
-        Sizes(least=least),
-        Sizes(multiple=stride, least=least),
-        Sizes(canvas=False),
-        Sizes(batch=False, canvas=False),
-    ]
+        return fixed
+    # a map of one cell would be taken for a constant
+    least = min(2 * max(16, stride), *canvas)
+    steps = [1, stride] if not (canvas[0] % stride or canvas[1] % stride) else [1]
+    return [*(Sizes(multiple=step, least=least) for step in steps), *fixed]
 
 
 def said(sizes: Sizes) -> str:
