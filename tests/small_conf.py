@@ -103,7 +103,12 @@ n: null
 seed: null
 label: null
 run_dir: outputs/predict
+formats: null
+annotations: null
+every: 1
+frames: null
 batch_size: 8
+workers: 2
 predict: {confidence: null, iou: null, max_detections: null, flip: null,
           scales: null, window: null, overlap: null, truncation: null, reverse: null}
 """,

@@ -204,6 +204,12 @@ def test_evaluate_and_predict_have_schemas_of_their_own(problems_of, tmp_path):
     assert problems_of("checkpoint=best.ckpt", "source=a", "batch_size=0", name="predict") == [
         "batch_size: must be at least 1, got 0"
     ]
+    chosen = ["checkpoint=best.ckpt", "formats=[csv,cocoo]", "annotations=none.json"]
+    assert problems_of(*chosen, name="predict") == [
+        "formats: 'cocoo' is not one of 'pictures', 'json', 'csv', 'coco', 'yolo', 'video'; did "
+        "you mean 'coco'?",
+        "annotations: there is no file 'none.json'; check the path",
+    ]
     assert problems_of("checkpoint=best.ckpt", "n=0", "seed=-1", name="predict") == [
         "n: expected an integer (at least 1) or null, got 0",
         "seed: expected an integer (at least 0) or null, got -1",

@@ -1,5 +1,6 @@
 """Prediction through the library, with a model that finds bright rectangles."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from bright import BOX, FakeLoaded, Shades, picture, save, stand_in
 from tiny import CSP
+from videos import damaged
 
 from visionkit.errors import DataError
 from visionkit.models.model import build_model
@@ -14,6 +16,7 @@ from visionkit.options import PredictOptions
 from visionkit.predictor import Predictor, load
 from visionkit.results import VOID
 from visionkit.runtimes.network import NetworkRuntime
+from visionkit.video import Frame, Video
 
 
 @pytest.fixture
@@ -145,3 +148,40 @@ def test_a_bad_picture_raises_unless_errors_are_collected(
     assert only[0] == str(tmp_path / "b.png")
     assert only[1].shape == (64, 128, 3)
     assert len(errors) == 1
+
+
+def test_a_video_is_watched_frame_by_frame(loaded: FakeLoaded, tmp_path: Path) -> None:
+    predictor = Predictor(NetworkRuntime(loaded, "cpu"))
+    path = damaged(tmp_path / "clip.avi", 3)
+    errors: list[DataError] = []
+    seen = list(predictor.watch(path, every=2, batch_size=4, errors=errors, confidence=0.01))
+    assert [frame.number for frame, _ in seen] == [0, 2, 4, 6, 8, 10]
+    assert [r.boxes[0, 0] for _, r in seen] == pytest.approx([0, 6, 12, 18, 24, 30], abs=3)
+    assert {r.names[0] for _, r in seen} == {"lamp"}
+    assert loaded.model.sizes == [4, 2]
+    assert len(errors) == 1
+    with pytest.raises(ValueError, match="confidence"):
+        predictor.watch(path, confidence=25)
+    with pytest.raises(DataError, match="no such video"):
+        predictor.watch("nowhere.mp4")
+
+
+def test_live_frames_do_not_wait_for_one_another(loaded: FakeLoaded) -> None:
+    taken: list[int] = []
+
+    class Live(Video):
+        name, rate, count, live = "camera:0", None, None, True
+
+        def frames(self, every: int = 1, errors: object = None) -> Iterator[Frame]:
+            for number in range(3):
+                taken.append(number)
+                yield Frame(picture(BOX), number, 0.0)
+
+        def close(self) -> None:
+            pass
+
+    results = Predictor(NetworkRuntime(loaded, "cpu")).watch(Live(), batch_size=8)
+    assert next(results)[0].number == 0
+    assert taken == [0]
+    assert len(list(results)) == 2
+    assert loaded.model.sizes == [1, 1, 1]

@@ -122,6 +122,9 @@ def test_what_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "clips.mp4").mkdir()
     assert not is_video("0")
     assert not is_video("clips.mp4")
+    assert not is_video("*.mp4")  # patterns mean pictures
+    film(tmp_path / "a[1].mp4")
+    assert is_video("a[1].mp4")
     with pytest.raises(DataError, match=r"missing\.mp4: no such video"):
         open_video("missing.mp4")
 

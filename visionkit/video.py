@@ -1,9 +1,11 @@
 """Frames of video files and cameras: by PyAV where it is installed, else by OpenCV. No torch."""
 
+import glob
 import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -99,7 +101,8 @@ def is_video(source: str | Path | int) -> bool:
     if camera_number(source) is not None:
         return True
     path = Path(str(source)).expanduser()
-    return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
+    pattern = glob.has_magic(str(source)) and not path.is_file()
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir() and not pattern
 
 
 def camera_number(source: str | Path | int) -> int | None:
@@ -135,11 +138,9 @@ def open_video(
 
 
 def _has_pyav() -> bool:
-    try:
-        import_module("av")
-    except ImportError:
-        return False
-    return True
+    with suppress(ImportError):
+        return bool(import_module("av"))
+    return False
 
 
 class PyavVideo(Video):
@@ -278,11 +279,10 @@ class OpencvVideo(Video):
             if image is not None:
                 yield Frame(_to_rgb(image), number, seconds)
             number += 1
-        whole = number - lost
         if self.live:
             self._note("the camera gives no more frames; check its cable", errors)
-        elif self.count and whole < _SHORT * self.count:
-            self._note(f"breaks off after {whole} of about {self.count} frames", errors)
+        elif self.count and number - lost < _SHORT * self.count:
+            self._note(f"breaks off after {number - lost} of about {self.count} frames", errors)
 
     def _seconds(self, number: int) -> float:
         if self.live:

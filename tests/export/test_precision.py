@@ -156,12 +156,13 @@ def test_scales_need_examples(tmp_path: Path) -> None:
 
 
 def test_a_graph_without_layers_has_nothing_to_quantise(tmp_path: Path) -> None:
-    path = small_detector(tmp_path / "full.onnx")
-    model = onnx.load(path)
-    for node in model.graph.node:
-        if node.op_type == "Conv":  # a layer of somebody's own
-            node.domain = "own"
-    model.opset_import.add(domain="own", version=1)
+    path, other = tmp_path / "full.onnx", tmp_path / "other.onnx"
+    model = onnx.load(small_detector(path))
+    (first,) = (n for n, node in enumerate(model.graph.node) if node.output[0] == "scaled")
+    del model.graph.node[first + 1 :], model.graph.output[:]
+    model.graph.output.add(name="scaled").type.tensor_type.elem_type = onnx.TensorProto.FLOAT
     onnx.save_model(model, path)
-    to_fp16(path, tmp_path / "half.onnx")
-    assert not any(name.endswith("_half") for name in _weights(tmp_path / "half.onnx"))
+    with pytest.raises(ConfigError, match=r"full.onnx has no layers for int8; take fp32"):
+        to_int8(path, other, _examples())
+    to_fp16(path, other)
+    np.testing.assert_array_equal(outputs(other, pictures(1))[0], outputs(path, pictures(1))[0])

@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from torch.export import ExportedProgram
 
@@ -39,12 +39,9 @@ def write_compiled(program: ExportedProgram, path: Path, about: About) -> None:
     try:
         with quietly():
             graph = program.module(check_guards=False)
-            files = aot_compile(graph, args, named, options={"aot_inductor.package": True})
-            package_pt2(
-                temporary,
-                aoti_files=cast("list[str | Weights]", files),
-                extra_files={ENTRY: json.dumps(asdict(about))},
-            )
+            files: Any = aot_compile(graph, args, named, options={"aot_inductor.package": True})
+            said = {ENTRY: json.dumps(asdict(about))}
+            package_pt2(temporary, aoti_files=files, extra_files=said)
         os.replace(temporary, path)
     except InvalidCxxCompiler as error:
         raise ConfigError(
