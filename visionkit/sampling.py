@@ -3,13 +3,15 @@
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from visionkit.errors import ConfigError
 from visionkit.geometry import Image
-from visionkit.options import options_from
+from visionkit.options import PredictOptions, options_from
 from visionkit.render.generated import grid, titled_rows
 from visionkit.render.panels import enlarged, enlargement
 from visionkit.report import write_animation, write_json, write_picture
@@ -73,8 +75,10 @@ def run(cfg: Any, predictor: "Predictor", console: "Console") -> dict[str, Any]:
     _leave_only(folder / "made", range(seed, seed + count))
     write_picture(folder / "grid.png", grid(shown))
     write_json(folder / "predictions.json", records)
-    rows = [predictor.sample(_ROW, seed, label, t, size) for t in TRUNCATIONS]
-    write_picture(folder / "truncation.png", titled_rows(rows, [f"{t:g}" for t in TRUNCATIONS]))
+    sweep = [t for t in TRUNCATIONS if _follows(predictor, replace(options, truncation=t))]
+    rows = [predictor.sample(_ROW, seed, label, t, size) for t in sweep]
+    if rows:
+        write_picture(folder / "truncation.png", titled_rows(rows, [f"{t:g}" for t in sweep]))
     frames = walk(predictor, range(seed, seed + _LEGS), _STEPS, label, truncation, size)
     _write_walk(folder, frames, [str(seed + n) for n in range(_LEGS)])
     last = f" to {seed + count - 1}" if count > 1 else ""
@@ -86,6 +90,15 @@ def run(cfg: Any, predictor: "Predictor", console: "Console") -> dict[str, Any]:
         soft_wrap=True,
     )
     return {"images": count, "run_dir": str(folder)}
+
+
+def _follows(predictor: "Predictor", options: PredictOptions) -> bool:
+    """Whether the model can: an exported file has its truncation built in."""
+    try:
+        predictor.runtime.check_options(options)
+    except ConfigError:
+        return False
+    return True
 
 
 def _leave_only(folder: Path, seeds: range) -> None:

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visionkit.errors import ConfigError
+from visionkit.geometry import window_places
 from visionkit.heads.base import Head
 from visionkit.models import views
 from visionkit.models.model import Model
-from visionkit.geometry import window_places
 from visionkit.ops.windows import blend
 from visionkit.options import PredictOptions
 

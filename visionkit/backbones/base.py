@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from visionkit.argtypes import Count, Range
 from visionkit.backbones.known import having
@@ -69,6 +70,16 @@ def pick(features: Sequence[FeatureSpec], strides: Sequence[int], who: str) -> l
             * bool(advice)
         )
     return [by_stride[s] for s in strides]
+
+
+def _has_cells(cells: int, side: int, stride: int) -> bool:
+    """Whether a map's side is ceil(side / stride); in a graph, whether it is for every side."""
+    if not torch.compiler.is_exporting():
+        return cells == -(-side // stride)
+    # tracers don't see that both ways to say it are the same
+    return statically_known_true(cells == -(-side // stride)) or statically_known_true(
+        cells == (side - 1) // stride + 1
+    )
 
 
 class Backbone(nn.Module, ABC):
@@ -145,7 +156,7 @@ class Backbone(nn.Module, ABC):
 
     def _fitted(self, x: Tensor, canvas: Sequence[int], stride: int) -> Tensor:
         rows, columns = (-(-side // stride) for side in canvas)
-        if x.shape[-2] == rows and x.shape[-1] == columns:
+        if all(map(_has_cells, x.shape[-2:], canvas, (stride, stride))):
             return x
         if self._step > 1:
             return x[..., :rows, :columns]

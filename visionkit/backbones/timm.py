@@ -11,6 +11,7 @@ from torch import Tensor
 
 from visionkit.argtypes import Amount, nearest
 from visionkit.backbones.base import Backbone, DropPath, FrozenStages, LayerDecay
+from visionkit.backbones.same_padding import pad_by_rest
 from visionkit.backbones.weights import load_weights
 from visionkit.errors import CheckpointError, ConfigError
 from visionkit.targets import first_line
@@ -63,6 +64,7 @@ class TimmBackbone(Backbone):
         extra: dict[str, Any] = {"drop_path_rate": drop_path}
         extra |= {"num_classes": 0, "global_pool": ""} if final else {"features_only": True}
         self.net: Any = _build(name, weights == "default", extra, config, any_size=fixed)
+        pad_by_rest(self.net)
         if final and not hasattr(self.net, "forward_intermediates"):
             raise ConfigError(
                 f"backbone.final: timm's {name} can't give its maps and what it pools at once; set "

@@ -1,5 +1,6 @@
 """Export as a command: a file, and the proof that it is the model that was evaluated."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -138,7 +139,10 @@ def _in_eight_bits(
     to_int8(file, small, given)
     score, mode = _scoring(loaded, settings)
     verdict = weigh(file, small, given[:8], score, mode=mode, most=settings["int8"]["drop"])
-    write_json(file.with_name("int8.json"), asdict(verdict), indent=2)
+    told = asdict(verdict)
+    if verdict.drop is not None and not math.isfinite(verdict.drop):  # JSON knows no NaN
+        told |= {"drop": None, "figures": None}
+    write_json(file.with_name("int8.json"), told, indent=2)
     keep_if_worth_it(file, small, verdict)
     kept = "kept" if verdict.kept else "not kept, the file stays fp32"
     console.print(f"int8: {verdict.why}: {kept}", highlight=False, soft_wrap=True)

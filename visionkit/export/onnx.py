@@ -126,7 +126,7 @@ def _cause(error: BaseException) -> str:
 
 def _translations() -> dict[Any, Any]:
     """How operators of visionkit's are said in ONNX."""
-    from onnxscript import opset20 as op
+    op: Any = needed("onnxscript").opset20
 
     def unsuppressed(boxes: Any, valid: Any, groups: Any, count: int, iou: float) -> Any:
         """See :func:`visionkit.ops.suppression.unsuppressed`."""

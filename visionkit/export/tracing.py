@@ -65,7 +65,7 @@ def trace(
         try:
             program = _exported(source, names, sizes)
         except Exception as error:
-            reasons.append(first_line(error))
+            reasons.append(first_line(error).partition(" For more information")[0])
             log.debug("not exported for %s", sizes, exc_info=True)
             continue
         if sizes != tries[0]:

@@ -50,12 +50,14 @@ class Head(nn.Module, ABC):
         averages: whether :meth:`average` works.
         assembles: whether :meth:`assemble` works.
         calibrates: whether :meth:`calibrate` is to be called after training.
+        suppresses: whether, of what it finds, boxes that overlap better ones are left out.
     """
 
     learns: ClassVar[str]
     averages: ClassVar[bool] = False
     assembles: ClassVar[bool] = False
     calibrates: bool = False
+    suppresses: bool = True
 
     def __init__(self, in_features: Sequence[FeatureSpec], num_classes: int) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visionkit.argtypes import Amount, Count, Range
@@ -179,9 +180,11 @@ class ClassificationHead(Head):
         return DecodedClasses(probabilities(logits, self.exclusive, self.binary))
 
     def outputs(self, raw: ClassRaw, how: Graph) -> dict[str, Tensor]:
-        """See :class:`Head`. Raw are logits, divided by the temperature."""
+        """See :class:`Head`. Raw are logits whose softmax or sigmoid are the probabilities."""
         if how.decode == "raw":
-            return {"logits": raw.logits.float() / self.temperature.float()}
+            logits = raw.logits.float() / self.temperature.float()
+            odds = self.exclusive and self.binary  # each against all others
+            return {"logits": F.logsigmoid(logits) if odds else logits}
         return self.decode(raw)._asdict()
 
     @torch.no_grad()

@@ -169,6 +169,7 @@ class YoloHead(Head):
         self.candidates = candidates
         self.many = Branch(self.used, num_classes, bins, prior)
         self.one = Branch(self.used, num_classes, bins, prior) if one_to_one else None
+        self.suppresses = not one_to_one
         self.register_buffer("reach", torch.arange(bins, dtype=torch.float32), persistent=False)
         self.reach: Tensor
 
@@ -245,9 +246,8 @@ class YoloHead(Head):
     def outputs(self, raw: YoloRaw, how: Graph) -> dict[str, Tensor]:
         """See :class:`Head`. The branch with one point an object needs no suppression."""
         if how.decode != "raw":
-            return box_outputs(
-                self.decode(raw), self.num_classes, how, suppresses=raw.one is None
-            )._asdict()
+            found = box_outputs(self.decode(raw), self.num_classes, how, self.suppresses)
+            return found._asdict()
         dense = raw.one if raw.one is not None else raw.many
         boxes = self.boxes(dense.sides, raw.points, raw.strides)
         return {"boxes": boxes, "scores": dense.classes.float().sigmoid()}

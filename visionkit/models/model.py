@@ -119,7 +119,9 @@ class Model(Network):
         """See :class:`Network`."""
         stride = max(f.stride for f in (*self.backbone.features, *self.neck.features))
         facts = {"exclusive": getattr(self.head, "exclusive", True)}
-        return Traceable(ImageGraph(self, how), example(canvas), stride, facts)
+        # of boxes that aren't to be suppressed, none is, by whoever goes on
+        left = {} if self.head.suppresses or how.decode == "nms" else {"iou": 1.0}
+        return Traceable(ImageGraph(self, how), example(canvas), stride, facts, left)
 
     def calibrate(self, raws: Sequence[Any], batches: Sequence[Batch]) -> None:
         """See :class:`Network`."""
