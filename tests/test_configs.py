@@ -87,13 +87,13 @@ def test_a_file_composes_passes_the_check_and_builds(group, option, squares, tmp
             build_network(spec, 2, (64, 64))
 
 
-@pytest.mark.parametrize("name", ["evaluate", "predict"])
+@pytest.mark.parametrize("name", ["evaluate", "predict", "export", "benchmark", "serve"])
 def test_the_other_tools_configurations(name, tmp_path, squares):
     file = tmp_path / "a.ckpt"
     file.touch()
     words = [f"checkpoint={file}"] + ([f"source={tmp_path}"] if name == "predict" else [])
     check(compose(words, name), name)
-    if name == "evaluate":
+    if name in ("evaluate", "export", "benchmark"):
         for option in groups([config_dir()])["data"]:
             check(compose([*words, f"data={option}", f"data.root={squares}"], name), name)
 

@@ -19,8 +19,8 @@ usage: visionkit COMMAND [key=value ...]
 
 commands:
   train       task=NAME [model= backbone= neck= head= data= experiment= run_dir= seed= resume=]
-  evaluate    checkpoint=FILE [data= data.root= split=test evaluator.KEY= run_dir=]
-  predict     checkpoint=FILE source=IMAGE|DIR|GLOB [run_dir=]; of a GAN n=64 seed=0
+  evaluate    checkpoint=FILE|model.onnx [data= data.root= split=test evaluator.KEY= run_dir=]
+  predict     checkpoint=FILE source=IMAGE|DIR|GLOB|VIDEO|camera:0 [run_dir=]; of a GAN n=64
   export      checkpoint=FILE format=onnx|program|openvino [precision= run_dir=]
   benchmark   checkpoint=FILE|model.onnx [runtimes= sizes= run_dir=]
   serve       checkpoint=FILE|model.onnx [host= port=]

@@ -13,7 +13,8 @@ from visionkit.argtypes import fit, nearest
 from visionkit.build import MISSING, first_line, problems, resolve
 from visionkit.compose import compose, config_dir
 from visionkit.errors import ConfigError
-from visionkit.schema import ADDED, FILES, LIMITS, NO_FILE, ROOTS, Node, Root
+from visionkit.schema import ADDED, FILES, LIMITS, NO_FILE, Node, Root
+from visionkit.schema_commands import ROOTS
 
 
 def check(cfg: DictConfig | Mapping[str, Any], config_name: str = "config") -> None:
