@@ -118,6 +118,8 @@ def _averaged(model: "Model", images: Tensor, options: PredictOptions) -> Any:
 
 def _scaled(images: Tensor, scale: float) -> Tensor:
     """Resize images, smoothed where they shrink."""
+    if scale == 1:  # a tracer can't tell that nothing is rounded
+        return images
     height, width = (max(1, round(side * scale)) for side in images.shape[-2:])
     if (height, width) == images.shape[-2:]:
         return images
