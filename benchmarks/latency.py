@@ -1,6 +1,6 @@
 """Latency of model=yolo, suppression and all, beside torchvision's small detectors.
 
-    python benchmarks/latency.py [--size 320] [--threads 2] [--seconds 20] [--runs onnx|torch]
+    python benchmarks/latency.py [--threads 2] [--seconds 20] [--runs onnx|torch]
 
 All are files of ONNX Runtime with weights drawn at random: ours as ``visionkit export`` makes it,
 with its defaults; those of torchvision by torch's older exporter, for which torchvision registers
@@ -39,6 +39,8 @@ from visionkit.export.tracing import quietly
 from visionkit.models.build import build_network
 
 CLASSES = 80
+SIZE = 320
+"""Of the canvas: the one that torchvision made both of its detectors for."""
 PICTURES = 8
 TURN = 0.5
 """Seconds."""
@@ -149,24 +151,23 @@ def in_turns(
 def main() -> None:
     """Read the arguments, measure, print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=20, help="for each")
     parser.add_argument("--runs", choices=("onnx", "torch"), default="onnx", help="torchvision's")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     pictures = [
-        drawing.one_shape(np.random.default_rng(n), "star", (options.size,) * 2, (40, 160))
+        drawing.one_shape(np.random.default_rng(n), "star", (SIZE, SIZE), (40, 160))
         for n in range(PICTURES)
     ]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        given: tuple[Any, ...] = (folder, options.size, options.threads)
+        given: tuple[Any, ...] = (folder, SIZE, options.threads)
         contestants = [ours(*given)]
         contestants += [theirs(name, *given, options.runs == "onnx") for name in THEIRS]
         spent = in_turns(contestants, pictures, options.seconds)
         print(
-            f"{processor()}, {options.threads} threads, {options.size} px, ONNX Runtime "
+            f"{processor()}, {options.threads} threads, {SIZE} px, ONNX Runtime "
             f"{onnxruntime.__version__}, torch {torch.__version__}"
         )
         print(f"{'milliseconds':40}{'M':>6}{'median':>8}{'p95':>8}{'calls':>7}{'boxes':>7}  by")

@@ -106,6 +106,12 @@ def throughput(port: int, pictures: list[bytes], count: int, clients: int) -> li
     return [count / seconds, statistics.median(times), times[int(0.95 * len(times))]]
 
 
+def worked(port: int) -> tuple[float, float]:
+    """Pictures that a service has computed, and in how many batches."""
+    state = ask(port, None, "/health")[1]
+    return float(str(state["computed"])), float(str(state["batches"]))
+
+
 def main() -> None:
     """Run both and print them."""
     words = dict(word.split("=", 1) for word in sys.argv[1:])
@@ -121,17 +127,18 @@ def main() -> None:
             wrong, codes, seconds = storm(port, pictures, count)
             told = ", ".join(f"{number} x {code}" for code, number in sorted(codes.items()))
             print(f"batch_size={size}: {count} at once, {told}; {wrong} wrong; {seconds:.1f} s")
+        before = [worked(port) for port in ports]  # of the storm
         rounds: list[list[list[float]]] = [[] for _ in SIZES]
         for _ in range(int(own["rounds"])):
             for figures, port in zip(rounds, ports, strict=True):
                 figures.append(throughput(port, pictures, count, clients))
         print("batch_size  requests/s  median ms  p95 ms  mean batch")
-        for size, port, figures in zip(SIZES, ports, rounds, strict=True):
+        for size, port, figures, (items, calls) in zip(SIZES, ports, rounds, before, strict=True):
             rate, median, late = (
                 statistics.median(column) for column in zip(*figures, strict=True)
             )
-            state = ask(port, None, "/health")[1]
-            mean = float(str(state["computed"])) / float(str(state["batches"]))
+            after = worked(port)
+            mean = (after[0] - items) / (after[1] - calls)
             print(f"{size:10d} {rate:11.1f} {median:10.1f} {late:7.1f} {mean:11.2f}")
 
 

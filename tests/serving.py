@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from visionkit.geometry import Image
 from visionkit.options import PredictOptions
 from visionkit.predictor import Predictor
-from visionkit.results import VOID, Detections, Generated, SemanticMask
+from visionkit.results import VOID, Classification, Detections, Generated, SemanticMask
 from visionkit.runtimes.base import Float, Runtime
 from visionkit.sample import ImageMeta
 from visionkit.serve.app import make_app
@@ -77,6 +77,15 @@ class Shades(Bright):
     def answer(self, image: NDArray[np.uint8], meta: ImageMeta, options: PredictOptions) -> Any:
         labels = np.array([0, VOID, 1], np.uint8)[np.digitize(image[0], [100, 150])]
         return SemanticMask(meta.letterbox.labels_to_image(labels))
+
+
+class Says(Bright):
+    """Classes that are called by numbers; the last one is the most probable."""
+
+    task, says, classes = "classification", "classes", ("7", "3", "0")
+
+    def answer(self, image: NDArray[np.uint8], meta: ImageMeta, options: PredictOptions) -> Any:
+        return Classification(np.array([0.2, 0.3, 0.5], np.float32))
 
 
 class Inverts(Bright):
@@ -164,11 +173,11 @@ class Asker:
 
 
 @contextlib.contextmanager
-def serving(runtime: Runtime, **limits: Any) -> Iterator[Asker]:
+def serving(runtime: Runtime, local: bool = False, **limits: Any) -> Iterator[Asker]:
     """Serve a model on a free port, in a thread."""
     service = Service(Predictor(runtime), Limits(**limits))
     with bound("127.0.0.1", 0) as listening:
-        one = server(make_app(service, "bright.onnx"), 5)
+        one = server(make_app(service, "bright.onnx", local), 5)
         thread = threading.Thread(target=one.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

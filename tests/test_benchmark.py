@@ -11,6 +11,7 @@ from bright_files import SINGLE, write_onnx
 from rich.console import Console
 
 from visionkit import benchmark
+from visionkit.benchmarking.pictures import drawn
 from visionkit.benchmarking.report import read_report
 from visionkit.compose import compose
 from visionkit.config import check, find_problems
@@ -72,6 +73,30 @@ def test_what_a_file_does_not_take_is_told(tmp_path: Path) -> None:
     assert "left out: onnx at 96x96, batch 3: " in text
     with pytest.raises(ConfigError, match="nothing could be measured"):
         run(path, tmp_path / "none", "sizes=[96]", "batch_sizes=[1]")
+
+
+def test_a_figure_that_cannot_be_had_costs_no_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, folder = write_onnx(tmp_path / "bright.onnx"), tmp_path / "out"
+    written: list[int] = []
+
+    class NoScore:
+        name = "val"
+
+        def pictures(self, into: Path) -> list[Path]:
+            return drawn(into)
+
+        def score(self, canvas: tuple[int, int]) -> None:
+            written.append(len(read_report(folder / "benchmark.json")["rows"]))
+            raise RuntimeError("labels are missing")
+
+    monkeypatch.setattr(benchmark, "_split", lambda *_: NoScore())
+    report, text = run(path, folder)
+    assert written == [2]  # what was measured is safe before
+    assert report["left_out"] == ["score at 64x64: RuntimeError: labels are missing"]
+    assert (len(report["rows"]), report["scores"]) == (2, {})
+    assert "left out: score at 64x64" in text
 
 
 def test_others_are_in_the_plot(tmp_path: Path) -> None:

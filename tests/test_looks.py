@@ -181,3 +181,24 @@ def test_other_answers_keep_the_views_of_their_network() -> None:
     runtime.says = "masks"
     with pytest.raises(ConfigError, match="one look only"):
         Predictor(runtime).stream(picture((64, 64)), flip=True)
+
+
+def test_what_one_look_leaves_over_another_may_confirm() -> None:
+    class Short(Spots):
+        """Heeds ``max_detections``, and is bolder of the left spot where it isn't mirrored."""
+
+        def predict(self, images: Any, meta: Any, options: Any) -> list[Any]:
+            results = []
+            for n, found in enumerate(super().predict(images, meta, options)):
+                left = found.boxes[:, 0] < 32
+                # in the second look it is seen at the right
+                scores = np.where(left, 0.9, 0.8) if n == 0 else np.where(left, 0.8, 0.2)
+                order = np.argsort(-scores)[: options.max_detections]
+                scores = scores.astype(np.float32)[order]
+                results.append(Detections(found.boxes[order], scores, found.labels[order]))
+            return results
+
+    image = picture((64, 64), (4, 10, 20, 30), (40, 10, 50, 20))
+    (result,) = Predictor(Short()).predict(image, flip=True, max_detections=1)
+    assert boxes_of(result) == [[40, 10, 50, 20]]  # 0.8 and 0.8, before 0.9 and 0.2
+    np.testing.assert_allclose(result.scores, [0.8], rtol=1e-6)

@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,7 +25,7 @@ from videos import FRAMES, damaged, film
 
 from visionkit.errors import ConfigError, DataError
 from visionkit.geometry import read_image
-from visionkit.predict import run
+from visionkit.predict import _check_fit, run
 from visionkit.results import VOID
 from visionkit.video import open_video
 
@@ -199,6 +200,25 @@ def test_some_frames_are_looked_at_and_broken_ones_told(loaded: FakeLoaded, tmp_
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "clip.avi: the frame at 0.40 s can't be decoded" in text
     assert "3 objects in 3 frames, 1 unreadable" in text
+
+
+def test_options_without_an_effect_are_refused(loaded: FakeLoaded, tmp_path: Path) -> None:
+    save(tmp_path / "in" / "a.png", picture(BOX))
+    for key, value in (("every", 2), ("frames", 3)):
+        with pytest.raises(ConfigError, match=f"^{key}: is for videos and cameras"):
+            run(config(tmp_path / "in", tmp_path / "out") | {key: value})
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "chosen", [{"formats": ["json"]}, {"annotations": "a.json"}, {"every": 2}, {"frames": 1}]
+)
+def test_noise_has_no_formats_and_no_frames(tmp_path: Path, chosen: dict[str, Any]) -> None:
+    (key,) = chosen
+    nothing = config("", tmp_path) | {"source": None}
+    with pytest.raises(ConfigError, match=f"^{key}: is for pictures that a model looks at"):
+        _check_fit(nothing | chosen, samples=True)
+    _check_fit(nothing, samples=True)
 
 
 def test_ctrl_c_keeps_what_was_found(

@@ -166,6 +166,11 @@ def test_a_video_is_watched_frame_by_frame(loaded: FakeLoaded, tmp_path: Path) -
         predictor.watch("nowhere.mp4")
 
 
+def test_every_is_one_or_more(loaded: FakeLoaded) -> None:
+    with pytest.raises(ValueError, match="every is 1 or more, got 0"):
+        load("best.ckpt").watch("clip.mp4", every=0)
+
+
 def test_live_frames_do_not_wait_for_one_another(loaded: FakeLoaded) -> None:
     taken: list[int] = []
 

@@ -1,5 +1,7 @@
 """What results say of themselves."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -76,3 +78,10 @@ def test_a_mask_is_scaled_without_mixing_labels() -> None:
     odd = SemanticMask(rng.integers(0, 9, (37, 53)).astype(np.uint8)).scaled(1.7)
     assert odd.labels.shape == (63, 90)
     assert odd.labels.dtype == np.uint8
+
+
+def test_probabilities_that_are_no_numbers_are_null_in_json() -> None:
+    found = Classification(np.array([0.5, np.nan], np.float32), ("ant", "bee"))
+    assert found.to_dict()["top"] == {"ant": 0.5, "bee": None}
+    nothing = Classification(np.array([np.nan], np.float32), ("ant",)).to_dict()
+    assert json.loads(json.dumps(nothing, allow_nan=False))["scores"] == [None]

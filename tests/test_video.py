@@ -77,7 +77,17 @@ def test_damaged_frames_are_told_and_left_out(tmp_path: Path, reader: Any) -> No
 def test_what_breaks_off_is_told(tmp_path: Path, reader: Any) -> None:
     found, errors = frames(cut_short(tmp_path / "a.avi", 7), reader)
     assert [f.number for f in found] == list(range(7))
-    assert len(errors) == 1
+    assert errors[-1].startswith("breaks off after ")
+
+
+@readers
+def test_what_ends_too_soon_is_told(tmp_path: Path, reader: Any) -> None:
+    errors: list[DataError] = []
+    with open_video(film(tmp_path / "a.avi"), reader) as video:
+        assert video.count == FRAMES
+        video.count = 10 * FRAMES
+        assert len(list(video.frames(errors=errors))) == FRAMES
+    assert f"breaks off after {FRAMES} of about {10 * FRAMES} frames" in str(errors[0])
 
 
 @readers

@@ -61,6 +61,8 @@ class About:
         exclusive: whether classes exclude each other.
         conditional: see :class:`visionkit.runtimes.base.Runtime`.
         latent: likewise.
+        candidates: how many boxes of a picture are looked at outside, with ``raw``.
+        suppresses: whether boxes that overlap better ones are left out, in the file or outside.
         precision: ``fp32``, ``fp16`` or ``int8``.
         data: the training run's data configuration, plain.
         evaluator: the training run's evaluator configuration, plain.
@@ -80,6 +82,8 @@ class About:
     exclusive: bool = True
     conditional: bool = False
     latent: int = 0
+    candidates: int = 1000
+    suppresses: bool = True
     precision: str = "fp32"
     data: Mapping[str, Any] = field(default_factory=dict)
     evaluator: Mapping[str, Any] | None = None

@@ -1,6 +1,7 @@
 """Whether plain YAML values fit a signature's annotations, and the mild conversions that help."""
 
 import collections.abc
+import contextlib
 import difflib
 import enum
 import functools
@@ -41,7 +42,7 @@ class Range:
     def check(self, value: Any) -> None:
         """Raise a ValueError for a number outside; what is no number passes, NaN doesn't."""
         if isinstance(value, int | float) and not self.low <= value <= self.high:
-            shown = int(value) if float(value).is_integer() else value
+            shown = int(value) if _whole(value) else value
             raise ValueError(f"must be {self}, got {shown}")
 
 
@@ -174,12 +175,19 @@ def describe(annotation: Any) -> str:
 def _scalar(value: Any, wanted: type) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if wanted is float and number:
-        return float(value)
-    if wanted is int and number and float(value).is_integer():
+        with contextlib.suppress(OverflowError):
+            return float(value)
+        raise ValueError(f"expected a number that fits in 64 bits, got {len(str(value))} digits")
+    if wanted is int and number and _whole(value):
         return int(value)
     if wanted in (bool, str) and isinstance(value, wanted):
         return value
     raise ValueError(f"expected {_NUMBERS[wanted]}, got {value!r}")
+
+
+def _whole(value: float) -> bool:
+    """Whether a number is an integer; one of any length is."""
+    return isinstance(value, int) or value.is_integer()
 
 
 def _literal(value: Any, choices: Sequence[Any]) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visionkit.benchmarking.cases import Case, Setup
-from visionkit.benchmarking.given import Given, open_given, setups
+from visionkit.benchmarking.given import Given, in_a_line, open_given, setups
 from visionkit.benchmarking.machine import machine, versions
 from visionkit.benchmarking.pictures import drawn
 from visionkit.benchmarking.plot import draw
@@ -69,7 +69,7 @@ def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
     else:
         files = split.pictures(folder / "pictures")
         words = f"{len(files)} of the {split.name} split"
-    parameters, gflops = _counted(given, sizes, files)
+    parameters, gflops, uncounted = _counted(given, sizes, files)
     threads = settings["threads"] or cores()
     chosen, left_out = setups(
         given, settings["runtimes"], folder / "exports", threads, settings["device"], tell
@@ -77,11 +77,9 @@ def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
     with _runners(chosen, files) as runners:
         cases = [Case(*size, batch) for size in sizes for batch in settings["batch_sizes"]]
         rows, failed = measure(runners, cases, settings["seconds"], tell)
-    left_out += failed
+    left_out += uncounted + failed
     if not rows:
         raise ConfigError([f"runtimes: nothing could be measured; {line}" for line in left_out])
-    scores = _scores(split, rows, tell)
-    first = next(iter(scores.values()), None)
     report: dict[str, Any] = {
         "format": FORMAT,
         "name": given.name,
@@ -91,8 +89,8 @@ def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
         "gflops": gflops,
         "pictures": words,
         "split": settings["split"],
-        "figure": None if first is None else {"name": first.name, "mode": first.mode},
-        "scores": {size: score.value for size, score in scores.items()},
+        "figure": None,
+        "scores": {},
         "seconds": settings["seconds"],
         "threads": threads,
         "machine": machine(),
@@ -100,7 +98,16 @@ def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
         "rows": [asdict(row) for row in rows],
         "left_out": left_out,
     }
-    write_json(folder / "benchmark.json", report, indent=1)
+    write_json(folder / "benchmark.json", report, indent=1)  # scoring may take long, and fail
+    if split is not None:
+        scores, unscored = _scores(split, rows, tell)
+        first = next(iter(scores.values()), None)
+        report |= {
+            "figure": None if first is None else {"name": first.name, "mode": first.mode},
+            "scores": {size: score.value for size, score in scores.items()},
+            "left_out": left_out + unscored,
+        }
+        write_json(folder / "benchmark.json", report, indent=1)
     print_report(report, console)
     for line in draw(folder / "benchmark.png", [report, *others]):
         console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
@@ -128,28 +135,38 @@ def _split(given: Given, settings: dict[str, Any]) -> "Split | None":
 
 def _counted(
     given: Given, sizes: Sequence[tuple[int, int]], files: Sequence[Path]
-) -> tuple[int | None, dict[str, float]]:
-    """Parameters and GFLOPs by size; of a file neither is known."""
+) -> tuple[int | None, dict[str, float], list[str]]:
+    """Parameters and GFLOPs by size, and what couldn't be counted; of a file neither is known."""
     if given.loaded is None:
-        return None, {}
+        return None, {}, []
     from visionkit.benchmarking.networks import count_flops, count_parameters
 
-    flops = {size: count_flops(given.loaded, size, files) for size in sizes}
-    gflops = {f"{height}x{width}": count / 1e9 for (height, width), count in flops.items()}
-    return count_parameters(given.loaded.model), gflops
+    gflops: dict[str, float] = {}
+    failed: list[str] = []
+    for height, width in sizes:
+        try:
+            count = count_flops(given.loaded, (height, width), files)
+        except Exception as error:  # a network may not take the size
+            failed.append(f"GFLOPs at {height}x{width}: {in_a_line(error)}")
+        else:
+            gflops[f"{height}x{width}"] = count / 1e9
+    return count_parameters(given.loaded.model), gflops, failed
 
 
-def _scores(split: "Split | None", rows: Sequence[Row], tell: Any) -> "dict[str, Score]":
-    """The figure at every size that something was measured at; where it is none, there is none."""
+def _scores(split: "Split", rows: Sequence[Row], tell: Any) -> "tuple[dict[str, Score], list[str]]":
+    """The figure at every size that something was measured at, and where there is none, why."""
     found: dict[str, Score] = {}
-    if split is None:
-        return found
+    failed: list[str] = []
     for height, width in dict.fromkeys((row.height, row.width) for row in rows):
         tell(f"scoring at {height}x{width}")
-        score = split.score((height, width))
+        try:
+            score = split.score((height, width))
+        except Exception as error:  # what was measured isn't lost for it
+            failed.append(f"score at {height}x{width}: {in_a_line(error)}")
+            continue
         if math.isfinite(score.value):
             found[f"{height}x{width}"] = score
-    return found
+    return found, failed
 
 
 @contextlib.contextmanager

@@ -167,7 +167,9 @@ def _found(
     batch_size: int,
 ) -> list[Found]:
     """What each look finds, in the pixels of its picture; canvases of one size go together."""
-    single = once(options)
+    # what one look finds beyond them may be what others confirm
+    most = max(options.max_detections, runtime.options.max_detections)
+    single = replace(once(options), max_detections=most)
     if options.flip or len(options.scales) > 1:
         single = replace(single, confidence=min(_FLOOR, options.confidence))
     by_canvas: dict[tuple[int, int], list[int]] = {}

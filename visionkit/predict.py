@@ -56,7 +56,8 @@ def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
 
     Raises:
         ConfigError: the model wants pictures and there is no ``source``, or the other way round; or
-            a format doesn't suit the model.
+            a format doesn't suit the model; or an option would have no effect, or a file of the
+            source's folder be written over.
         DataError: there is no picture, or none could be read.
         CheckpointError: the checkpoint can't be loaded.
         KeyboardInterrupt: after Ctrl-C, when all is written.
@@ -168,7 +169,14 @@ def _open(cfg: Any, stack: ExitStack) -> _Source:
     if is_video(cfg["source"]):
         video = stack.enter_context(open_video(cfg["source"]))
         return _Frames(video, folder, cfg["every"], cfg["frames"])
+    for key in _of_videos(cfg):
+        raise ConfigError(f"{key}: is for videos and cameras, and source is none; leave it out")
     return _Pictures([f for f in find(cfg["source"]) if isinstance(f, Path)], folder)
+
+
+def _of_videos(cfg: Any) -> list[str]:
+    """Options for videos that are given."""
+    return [key for key, usual in (("every", 1), ("frames", None)) if cfg[key] != usual]
 
 
 def _options(cfg: Any) -> dict[str, Any]:
@@ -181,18 +189,20 @@ def _options(cfg: Any) -> dict[str, Any]:
 
 def _check_fit(cfg: Any, samples: bool) -> None:
     """Refuse pictures for a model that makes them from noise, and noise for one that wants them."""
+    from visionkit.predictor import LOOKS_AT_NONE, MAKES_NONE
+
     if samples and cfg["source"] is not None:
-        raise ConfigError(
-            "source: this model makes pictures from noise and looks at none; leave it out, and say "
-            "how many with n=64"
-        )
+        raise ConfigError(LOOKS_AT_NONE)
     if samples:
+        given = [key for key in ("formats", "annotations") if cfg[key] is not None]
+        if given := [*given, *_of_videos(cfg)]:
+            raise ConfigError(
+                f"{given[0]}: is for pictures that a model looks at, and this one makes them from "
+                "noise; leave it out"
+            )
         return
     for key in ("n", "seed", "label"):
         if cfg[key] is not None:
-            raise ConfigError(
-                f"{key}: this model makes no pictures from noise; leave it out and give pictures "
-                "with source=IMAGE|DIR|GLOB"
-            )
+            raise ConfigError(f"{key}: {MAKES_NONE}")
     if cfg["source"] is None:
         raise ConfigError("source: missing; give this model pictures with source=IMAGE|DIR|GLOB")

@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from visionkit.video import Frame, Video
 
 
+FILES = {".onnx": "onnx", ".xml": "openvino", ".pt2": "program"}
+"""How the names of exported files end, and what runs them."""
+LOOKS_AT_NONE = (
+    "source: this model makes pictures from noise and looks at none; leave it out, and say how "
+    "many with n=64"
+)
+MAKES_NONE = "this model makes no pictures from noise; give it pictures with source=IMAGE|DIR|GLOB"
+
+
 class Predictor:
     """A trained model, ready for pictures.
 
@@ -132,6 +141,8 @@ class Predictor:
         """
         from visionkit.video import Video, open_video
 
+        if every < 1:
+            raise ValueError(f"every is 1 or more, got {every}")
         chosen = self._checked(options, batch_size, workers)
         opened = video if isinstance(video, Video) else open_video(video)
         if opened.live:
@@ -153,10 +164,7 @@ class Predictor:
         if workers < 0:
             raise ValueError(f"workers is 0 or more, got {workers}")
         if self.runtime.samples:
-            raise ConfigError(
-                "source: this model makes pictures from noise and looks at none; leave it out, and "
-                "say how many with n=64"
-            )
+            raise ConfigError(LOOKS_AT_NONE)
         self.runtime.check_options(looks.once(chosen) if looks.takes(self.runtime) else chosen)
         return chosen
 
@@ -214,10 +222,7 @@ class Predictor:
             ConfigError: the model wants pictures, or there is no such class.
         """
         if not self.runtime.samples:
-            raise ConfigError(
-                "n: this model makes no pictures from noise; give it pictures with "
-                "source=IMAGE|DIR|GLOB"
-            )
+            raise ConfigError(f"n: {MAKES_NONE}")
         if labels is None:
             return None
         if not self.runtime.conditional:
@@ -270,12 +275,12 @@ def load_runtime(
         threads: that compute on the processor; as many as the library chooses, unless given. Of
             torch they hold for the whole process.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix == ".onnx":
+    kind = FILES.get(Path(path).suffix.lower())
+    if kind == "onnx":
         from visionkit.runtimes.onnx import OnnxRuntime
 
         return OnnxRuntime(path, device, threads)
-    if suffix == ".xml":
+    if kind == "openvino":
         from visionkit.runtimes.openvino import OpenvinoRuntime
 
         return OpenvinoRuntime(path, device, threads)
@@ -283,7 +288,7 @@ def load_runtime(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    if suffix == ".pt2":
+    if kind == "program":
         from visionkit.runtimes.program import ProgramRuntime
 
         return ProgramRuntime(path, device)

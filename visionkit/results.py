@@ -151,14 +151,21 @@ class Classification:
         return ", ".join(f"{name} {score:.2f}" for name, score in shown) or "nothing found"
 
     def to_dict(self) -> dict[str, object]:
-        """Return ``labels``, ``names`` and ``scores`` of what is shown, and the ``top`` five."""
+        """Return ``labels``, ``names`` and ``scores`` of what is shown, and the ``top`` five.
+
+        What isn't finite is None: JSON has no such numbers.
+        """
         labels = self.labels
         return {
             "labels": labels,
             "names": [self._name(i) for i in labels],
-            "scores": [float(self.probabilities[i]) for i in labels],
-            "top": dict(self.top()),
+            "scores": [_plain(self.probabilities[i]) for i in labels],
+            "top": {name: _plain(score) for name, score in self.top()},
         }
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 @dataclass(frozen=True)

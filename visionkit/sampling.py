@@ -39,7 +39,8 @@ def run(cfg: Any, predictor: "Predictor", console: "Console") -> dict[str, Any]:
     ``made/<seed>.png``, each picture (those of other seeds, that an earlier command left, are taken
     away); ``grid.png``, the first hundred together; ``predictions.json``; ``latent_walk.gif`` and
     ``latent_walk.png``, the way from one seed's noise to the next one's, five times and back to the
-    first; ``truncation.png``, what truncation does to eight of them.
+    first; ``truncation.png``, what truncation does to eight of them (of an exported file, which has
+    one value built in, with that alone).
 
     Args:
         cfg: ``n``, ``seed``, ``label``, ``predict.truncation`` (null: see ``conf/predict.yaml``),
@@ -75,10 +76,10 @@ def run(cfg: Any, predictor: "Predictor", console: "Console") -> dict[str, Any]:
     _leave_only(folder / "made", range(seed, seed + count))
     write_picture(folder / "grid.png", grid(shown))
     write_json(folder / "predictions.json", records)
-    sweep = [t for t in TRUNCATIONS if _follows(predictor, replace(options, truncation=t))]
+    values = sorted({*TRUNCATIONS, truncation})
+    sweep = [t for t in values if _follows(predictor, replace(options, truncation=t))]
     rows = [predictor.sample(_ROW, seed, label, t, size) for t in sweep]
-    if rows:
-        write_picture(folder / "truncation.png", titled_rows(rows, [f"{t:g}" for t in sweep]))
+    write_picture(folder / "truncation.png", titled_rows(rows, [f"{t:g}" for t in sweep]))
     frames = walk(predictor, range(seed, seed + _LEGS), _STEPS, label, truncation, size)
     _write_walk(folder, frames, [str(seed + n) for n in range(_LEGS)])
     last = f" to {seed + count - 1}" if count > 1 else ""

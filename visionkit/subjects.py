@@ -14,12 +14,10 @@ from visionkit.data.index import DataInfo
 from visionkit.errors import ConfigError
 from visionkit.metrics.base import Evaluator
 from visionkit.options import PredictOptions
-from visionkit.predictor import load_runtime
+from visionkit.predictor import FILES, load_runtime
 from visionkit.runtimes.base import Runtime
 from visionkit.tasks.scoring import score, score_runtime
 
-FILES = (".onnx", ".pt2", ".xml")
-"""How the names of exported files end."""
 _KINDS = {"pictures": ("pairs", "unpaired"), "noise": ("classes", "images")}
 """What the pictures of a set must be labelled with, by what is said of them, where they differ."""
 
@@ -140,7 +138,8 @@ def load_subject(path: str | Path) -> Subject:
     """Load what is to be evaluated.
 
     Args:
-        path: of a checkpoint, or of an exported file, whose name ends as one of :data:`FILES`.
+        path: of a checkpoint, or of an exported file, whose name ends as one of
+            :data:`visionkit.predictor.FILES`.
 
     Raises:
         CheckpointError: the file is missing, damaged, or of another kind.

@@ -85,6 +85,10 @@ class Video(ABC):
     ) -> None:
         self.close()
 
+    def _check_length(self, number: int, errors: list[DataError] | None) -> None:
+        if self.count and number < _SHORT * self.count:
+            self._note(f"breaks off after {number} of about {self.count} frames", errors)
+
     def _note(self, line: str, errors: list[DataError] | None) -> None:
         error = DataError(f"{self.name}: {line}")
         if errors is None:
@@ -92,8 +96,7 @@ class Video(ABC):
         errors.append(error)
 
     def _lose(self, seconds: float, cause: str, errors: list[DataError] | None) -> None:
-        line = f"the frame at {seconds:.2f} s {cause}; re-encode the video"
-        self._note(line, errors)
+        self._note(f"the frame at {seconds:.2f} s {cause}; re-encode the video", errors)
 
 
 def is_video(source: str | Path | int) -> bool:
@@ -166,13 +169,10 @@ class PyavVideo(Video):
             raise _no_video(path, "it has no pictures")
         self._stream: Any = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
-        rate = self._stream.average_rate
-        self.rate = float(rate) if rate else None
-        self.count = self._stream.frames or self._estimated()
-
-    def _estimated(self) -> int | None:
+        self.rate = float(self._stream.average_rate or 0) or None
         length = self._container.duration  # microseconds
-        return round(length / 1e6 * self.rate) if length and self.rate else None
+        guess = round(length / 1e6 * self.rate) if length and self.rate else None
+        self.count = self._stream.frames or guess
 
     def frames(self, every: int = 1, errors: list[DataError] | None = None) -> Iterator[Frame]:
         """See :class:`Video`."""
@@ -185,6 +185,7 @@ class PyavVideo(Video):
                 self._note(f"breaks off after {number} frames ({_reason(error)})", errors)
                 return
             if packet is None:
+                self._check_length(number, errors)
                 return
             try:
                 decoded = packet.decode()
@@ -281,8 +282,7 @@ class OpencvVideo(Video):
             number += 1
         if self.live:
             self._note("the camera gives no more frames; check its cable", errors)
-        elif self.count and number - lost < _SHORT * self.count:
-            self._note(f"breaks off after {number - lost} of about {self.count} frames", errors)
+        self._check_length(number - lost, errors)
 
     def _seconds(self, number: int) -> float:
         if self.live:

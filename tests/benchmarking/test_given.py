@@ -85,6 +85,12 @@ def test_what_cannot_be_exported_is_told(
     assert [setup.runtime for setup in found] == ["eager"]
     assert left_out == ["onnx: format: there is no such operator"]
 
+    def fail(*args, **options):
+        raise RuntimeError("no symbol\nand a long trace")
+
+    monkeypatch.setattr("visionkit.export.build.build_file", fail)
+    assert setups(checkpoint, ["onnx"], tmp_path, 2) == ([], ["onnx: RuntimeError: no symbol"])
+
 
 def test_a_file_is_run_by_its_own_runtime(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")

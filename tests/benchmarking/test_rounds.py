@@ -52,6 +52,10 @@ def test_setups_take_turns_and_cases_grow(file: Path) -> None:
     ]
     assert all(r.calls == 2 * ROUNDS for r in rows)
     assert notes[:2] == ["eager load", "onnx load"]
+    again = [FakeRunner("onnx", file, [], WIDE, "warm_up", dies=True)]
+    assert [r.batch for r in measure(again, [MANY, WIDE, SMALL], 1.0)[0]] == [
+        1
+    ]  # the rest is larger
     of_case = notes[2 : 2 + 2 + 2 * ROUNDS + 2]
     assert of_case[:2] == ["eager warm_up", "onnx warm_up"]
     assert of_case[2:6] == ["eager measure", "onnx measure", "onnx measure", "eager measure"]

@@ -14,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 from visionkit.about import from_plain
 from visionkit.errors import ConfigError
 from visionkit.export.aot import write_compiled
-from visionkit.export.program import ENTRY
+from visionkit.runtimes.program import ENTRY
 
 
 class Double(nn.Module):

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -19,8 +20,10 @@ from visionkit.checkpoint import Loaded
 from visionkit.compose import compose
 from visionkit.errors import ConfigError
 from visionkit.export.build import FLOOR, build_file
+from visionkit.export.tracing import trace
 from visionkit.heads.base import Graph
 from visionkit.models.build import build_network
+from visionkit.models.graphs import Traceable, example
 from visionkit.models.model import build_model
 
 CANVAS = (64, 96)
@@ -181,6 +184,8 @@ def test_boxes_as_far_as_they_are_wanted(decode: str, tmp_path: Path) -> None:
     images = pictures((2, 96, 64), 9)
     with torch.no_grad():
         wanted = made.model.head.outputs(made.model(images), Graph(decode, FLOOR))
+    assert (about.candidates, about.suppresses) == (100, True)
+    assert about.predict["iou"] == 0.57
     if decode == "raw":
         points = 96 * 64 // 64 + 96 * 64 // 256 + 96 * 64 // 1024
         assert wanted["scores"].shape == (2, points, 3)
@@ -229,3 +234,45 @@ def test_what_no_file_can_do_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"predict\.window: .* can't be in a file"):
         build_file(made, tmp_path / "model.onnx", predict={"window": 64})
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_head_that_suppresses_none_says_of_itself() -> None:
+    model = loaded("one_to_one").model
+    facts = model.traceable(Graph("topk", FLOOR), CANVAS).facts
+    assert (facts["suppresses"], facts["candidates"]) == (False, 100)
+
+
+def test_a_generator_of_one_class_has_examples_of_it() -> None:
+    model = gan("dcgan").model
+    model.conditional, model.num_classes = True, 1
+    inputs = model.traceable(Graph(), (32, 32)).inputs
+    assert inputs["labels"].tolist() == [[1], [1]]
+
+
+def test_a_network_that_can_not_be_run_is_told_in_a_line() -> None:
+    class Broken(torch.nn.Module):
+        def forward(self, images):
+            raise RuntimeError("no such size\nand more")
+
+    with pytest.raises(ConfigError, match=r"there is no graph of this network \(no such size\)$"):
+        trace(lambda canvas: Traceable(Broken(), example(canvas)), (32, 32))
+
+
+def test_a_network_that_is_too_large_for_onnx(tmp_path: Path, monkeypatch) -> None:
+    def refuse(*_):
+        raise ValueError("The proto size is larger than the 2 GB limit")
+
+    monkeypatch.setattr(onnx, "save_model", refuse)
+    with pytest.raises(ConfigError, match=r"^format: .*2 GB limit\); take format=program"):
+        build_file(loaded("softmax"), tmp_path / "model.onnx", dynamic=False)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_two_stage_program_says_of_each_picture_what_it_says_of_it_alone(tmp_path: Path) -> None:
+    build_file(loaded("rcnn"), tmp_path / "model.pt2", "program")
+    ask, images = program(tmp_path / "model.pt2"), pictures((3, 160, 96), 3)
+    together = dict(zip(("boxes", "scores", "labels"), ask(images=images), strict=True))
+    for n in range(3):
+        alone = dict(zip(together, ask(images=images[n : n + 1]), strict=True))
+        same(alone, {name: rows[n : n + 1] for name, rows in together.items()})

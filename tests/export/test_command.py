@@ -13,6 +13,7 @@ from visionkit.build import plain
 from visionkit.checkpoint import entry
 from visionkit.export import command
 from visionkit.models.model import build_model
+from visionkit.subjects import FileSubject
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,9 @@ def export(checkpoint, folder, *words):
 def test_a_file_is_proven_before_it_gets_its_name(checkpoint, tmp_path, capsys):
     assert export(checkpoint, tmp_path) == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.onnx", "parity.json"]
-    assert json.loads((tmp_path / "parity.json").read_text())["passed"]
+    written = json.loads((tmp_path / "parity.json").read_text())
+    assert written["passed"]
+    assert written["file"] == str(tmp_path / "model.onnx")
     assert "proven on pictures of the data" in capsys.readouterr().out
     about = visionkit.load(tmp_path / "model.onnx").runtime.about
     assert about.run["checkpoint"] == "best.ckpt"
@@ -64,11 +67,37 @@ def test_a_file_that_says_something_else_fails(checkpoint, tmp_path, capsys, mon
 
     build = command.build_file
     monkeypatch.setattr(command, "build_file", build_another)
-    assert export(checkpoint, tmp_path) == 2
+    assert export(checkpoint, tmp_path, "dynamic=false") == 2
     assert sorted(p.name for p in tmp_path.iterdir()) == ["parity.json", "unproven.onnx"]
+    written = json.loads((tmp_path / "parity.json").read_text())
+    assert written["file"] == str(tmp_path / "unproven.onnx")
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "it isn't the model of its checkpoint" in error
+
+
+def test_what_an_earlier_run_left_is_no_part_of_the_next(checkpoint, tmp_path):
+    for name in ("unproven.bin", "unproven.onnx", "parity.json", "int8.json", "model.bin"):
+        (tmp_path / name).write_text("old")
+    words = ["dynamic=false", "proof.images=0", "proof.scored=0"]
+    assert export(checkpoint, tmp_path, *words) == 0
+    # of an OpenVINO file
+    assert (tmp_path / "model.bin").read_text() == "old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.bin", "model.onnx"]
+
+
+def test_eight_bits_are_scored_as_evaluation_does(checkpoint, tmp_path, monkeypatch):
+    asked = []
+
+    def follow(subject, options, canvas):
+        asked.append(options.confidence)
+        before(subject, options, canvas)
+
+    before = FileSubject.follow
+    monkeypatch.setattr(FileSubject, "follow", follow)
+    words = ["precision=int8", "int8.images=2", "dynamic=false", "predict.confidence=0.25"]
+    assert export(checkpoint, tmp_path, *words) == 0
+    assert asked == [0.001, 0.001]
 
 
 def test_no_proof_where_none_is_wanted(checkpoint, tmp_path, capsys):
@@ -97,6 +126,7 @@ def test_eight_bits_are_kept_or_not_but_told(checkpoint, tmp_path, capsys):
         (["data.root=nowhere"], "nowhere"),
         (["format=tflite"], "format"),
         (["predict.window=64"], "predict.window"),
+        (["precision=int8", "proof.scored=0"], "proof: nothing of a file in int8 is judged"),
     ],
 )
 def test_what_cannot_be_is_one_line(checkpoint, tmp_path, capsys, words, line):

@@ -14,8 +14,9 @@ from onnx_cases import ABOUT, outputs, pictures, small_detector
 
 from visionkit.about import from_plain, from_strings
 from visionkit.errors import CheckpointError, ConfigError
-from visionkit.export.openvino import ENTRY, to_openvino
+from visionkit.export.openvino import to_openvino
 from visionkit.export.precision import to_fp16
+from visionkit.runtimes.openvino import ENTRY
 
 
 def test_a_converted_file_computes_the_same(tmp_path: Path) -> None:

@@ -77,7 +77,9 @@ def rows_of(reference, file, sizes=((64, 64), (96, 64)), numbers=(1, 3)) -> list
 
 
 def proof(rows, figures=None, precision="fp32", **given) -> Proof:
-    return Proof("model.onnx", precision, tolerance(precision, given), tuple(rows), figures)
+    return Proof(
+        "draft.onnx", "model.onnx", precision, tolerance(precision, given), tuple(rows), figures
+    )
 
 
 def test_equal_files():
@@ -104,7 +106,7 @@ def test_a_canvas_that_is_wrong_is_named():
     assert [row.difference["boxes"] for row in rows] == [0, 0, 0.25, 0.25]
     found = proof(rows)
     assert found.problem == (
-        "model.onnx: it isn't the model of its checkpoint: boxes differ by 0.25 px, wide.png on a "
+        "draft.onnx: it isn't the model of its checkpoint: boxes differ by 0.25 px, wide.png on a "
         "canvas of 96 x 64, batch 1 (0.05 is allowed); don't use the file, or allow more with "
         "proof.boxes="
     )
@@ -144,7 +146,7 @@ def scores(checkpoint: float, file: float, monitor: str = "AP") -> Scores:
 def test_figures():
     found = proof([], scores(0.5, 0.4985))
     assert found.problem == (
-        "model.onnx: it isn't the model of its checkpoint: AP on the test split is 0.4985, the "
+        "draft.onnx: it isn't the model of its checkpoint: AP on the test split is 0.4985, the "
         "checkpoint's 0.5000 (0.001 is allowed); don't use the file, or allow more with "
         "proof.figure="
     )
@@ -152,6 +154,7 @@ def test_figures():
     assert proof([], scores(25.0, 25.01, "kid")).problem is None
     assert proof([], scores(25.0, 25.1, "kid")).problem is not None
     assert proof([], scores(0.5, np.nan)).problem is not None
+    assert proof([], scores(np.nan, np.nan)).problem is None
     assert proof([], scores(0.5, 0.3), "int8").problem is None
     assert proof([], scores(0.5, 0.3), "int8", figure=0.01).problem is not None
 
@@ -190,7 +193,7 @@ def test_canvases():
         (160, 320),
         (480, 480),
     ]
-    assert of((28, 28), least=28) == [(28, 28), (28, 35), (35, 28), (42, 42), (28, 29)]
+    assert of((28, 28), least=28) == [(28, 28), (28, 35), (35, 28), (28, 29), (43, 45)]
     for canvas, multiple, least in (((64, 64), 32, 32), ((32, 32), 32, 32), ((360, 480), 8, 65)):
         found = of(canvas, multiple=multiple, least=least)
         assert len(set(found)) == 1 + parity.UNSEEN

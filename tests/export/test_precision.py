@@ -166,3 +166,10 @@ def test_a_graph_without_layers_has_nothing_to_quantise(tmp_path: Path) -> None:
         to_int8(path, other, _examples())
     to_fp16(path, other)
     np.testing.assert_array_equal(outputs(other, pictures(1))[0], outputs(path, pictures(1))[0])
+
+
+def test_what_onnx_runtime_can_not_do_is_a_line(tmp_path: Path) -> None:
+    full, wrong = small_detector(tmp_path / "full.onnx"), {"images": np.zeros((1, 2), np.uint8)}
+    with pytest.raises(ConfigError, match=r"^precision: ONNX Runtime can't make int8 .*take fp32$"):
+        to_int8(full, tmp_path / "small.onnx", [wrong])
+    assert not (tmp_path / "small.onnx").exists()

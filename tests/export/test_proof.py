@@ -71,7 +71,7 @@ def test_an_export_is_proven(loaded, file, tmp_path):
     assert written["precision"] == "fp32"
     assert [row["batch"] for row in written["rows"]] == [1, 3] * (len(written["rows"]) // 2)
     shapes = {tuple(row["canvas"]) for row in written["rows"]}
-    assert len(shapes) == (5 if file.about.sizes.canvas else 1)
+    assert len(shapes) == 5
     assert all(row["pictures"] == 4 for row in written["rows"])
     assert all(row["probabilities"] < 1e-4 for row in written["rows"])
     assert written["figures"]["split"] == "val"  # there is no test split

@@ -114,3 +114,11 @@ def test_files_are_timed_in_turn_on_the_same_pictures(
 
 def test_sessions_run_with_the_threads_that_are_asked_for(large: Path) -> None:
     assert worth._session(large, 1).get_session_options().intra_op_num_threads == 1
+
+
+def test_what_can_not_be_run_is_a_line(
+    large: Path, little: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    with pytest.raises(ConfigError, match=r"^precision: ONNX Runtime can't run .*; take fp32$"):
+        weigh(large, little, [{"images": np.zeros((1, 2), np.uint8)}])

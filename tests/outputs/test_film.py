@@ -89,6 +89,20 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, writer: Any) -
     assert "\n" not in str(caught.value)
 
 
+def test_a_film_that_cannot_take_its_place_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    output = DrawnVideo(tmp_path / "out.mp4", 10, "opencv")
+    output.add(entry(50, 0))
+    monkeypatch.setattr("visionkit.outputs.film.os.replace", full)
+    with pytest.raises(DataError, match="No space left"):
+        output.finish()
+    assert not list(tmp_path.iterdir())
+
+
 def test_no_frames_make_no_file(tmp_path: Path) -> None:
     with DrawnVideo(tmp_path / "out.mp4"):
         pass

@@ -137,6 +137,11 @@ def test_ids_come_from_an_annotation_file(tmp_path: Path) -> None:
         (images[2:], categories, "lists no picture called b.png"),
         (twice, categories, "lists 2 pictures called b.png"),
         (images, categories[:1], "has no category 'bee, wild'"),
+        (
+            [{"id": 3, "file_name": n} for n in ("a.jpg", "b.png")],
+            categories,
+            "has one picture for",
+        ),
     ):
         wrong = annotations(tmp_path, listed, named)
         with pytest.raises(ConfigError, match=message) as caught:
@@ -161,6 +166,32 @@ def test_yolo_texts_are_in_parts_of_the_picture(tmp_path: Path) -> None:
     ]
     assert (tmp_path / "labels" / "deep" / "b.txt").read_text() == ""
     assert (tmp_path / "classes.txt").read_text() == "ant\nbee, wild\n"
+
+
+def test_annotations_are_not_written_over(tmp_path: Path) -> None:
+    """A data set's own files, in the run's folder."""
+    picture = tmp_path / "images" / "a.jpg"
+    for formats, says, name in (
+        (["yolo"], "boxes", "labels/a.txt"),
+        (["yolo"], "boxes", "classes.txt"),
+        (["coco"], "boxes", "coco.json"),
+        (["json"], "masks", "masks/a.png"),
+        (["pictures"], "pictures", "made/a.png"),
+    ):
+        mine, elsewhere = Places([picture], tmp_path), Places([picture], tmp_path / "run")
+        choose(formats, Job(mine, [picture], says, CLASSES))
+        for place in (tmp_path, tmp_path / "run"):
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).touch()
+        with pytest.raises(ConfigError, match=rf"run_dir: .*{name} is there already"):
+            choose(formats, Job(mine, [picture], says, CLASSES))
+        choose(formats, Job(elsewhere, [picture], says, CLASSES))  # of an earlier run
+        (tmp_path / name).unlink()
+    categories = [{"id": n, "name": name} for n, name in enumerate(CLASSES)]
+    path = annotations(tmp_path, [{"id": 1, "file_name": "a.jpg"}], categories)
+    given = path.rename(tmp_path / "run" / "coco_results.json")
+    with pytest.raises(ConfigError, match=r"annotations: .* would be written over"):
+        choose(["coco"], Job(elsewhere, [picture], "boxes", CLASSES), given)
 
 
 def test_formats_must_suit_the_model_and_the_source(tmp_path: Path) -> None:

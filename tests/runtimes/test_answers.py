@@ -174,3 +174,26 @@ def test_masks_as_the_head_has_them(decode: str, confidence: float) -> None:
         assert mine.labels.shape == meta.letterbox.size
         assert (VOID in its.labels) == (confidence > 0)
         np.testing.assert_array_equal(mine.labels, its.labels)
+
+
+def test_raw_boxes_are_looked_at_as_far_as_the_head_would() -> None:
+    rows = [[10, 26, 20, 36], [30, 26, 40, 36], [50, 26, 60, 36]]
+    outputs = {
+        "boxes": np.array([rows], np.float32),
+        "scores": np.array([[[0.9], [0.7], [0.8]]], np.float32),
+    }
+    about = replace(ABOUT, decode="raw", candidates=2)
+    (found,) = results(about, outputs, [WIDE], PredictOptions(0.0, 0.7, 300))
+    assert found.scores.tolist() == pytest.approx([0.9, 0.8])
+
+
+@pytest.mark.parametrize("decode", ["topk", "raw"])
+def test_boxes_of_a_head_that_suppresses_none_all_stay(decode: str) -> None:
+    outputs = boxes_of([10, 26, 20, 36, 0.9, 0], [10, 26, 20, 36, 0.8, 0], [0, 0, 9, 20, 0.1, 0])
+    if decode == "raw":
+        outputs = {"boxes": outputs["boxes"], "scores": outputs["scores"][..., None]}
+    about = replace(ABOUT, decode=decode, suppresses=False)
+    (found,) = results(about, outputs, [WIDE], PredictOptions(0.5, 0.7, 300))
+    assert found.scores.tolist() == pytest.approx([0.9, 0.8])
+    (found,) = results(about, outputs, [WIDE], PredictOptions(0.5, 0.7, 1))
+    assert len(found) == 1

@@ -104,3 +104,10 @@ def test_files_of_others(tmp_path: Path) -> None:
     theirs = write_program(tmp_path / "theirs.pt2", None)
     with pytest.raises(CheckpointError, match=r"theirs\.pt2: visionkit didn't export this file"):
         load(theirs)
+
+
+@pytest.mark.parametrize("device", ["nowhere", "cuda:77", "meta"])
+def test_devices_that_are_not_there(device: str, program: Path) -> None:
+    for make in (lambda: load(program, device), lambda: NetworkRuntime(FakeLoaded(), device)):
+        with pytest.raises(ConfigError, match=f"^device: torch can't compute on {device} here"):
+            make()

@@ -98,6 +98,7 @@ def test_what_is_taken_back_is_not_computed(batcher, doubles):
     busy(batcher, doubles)
     answers = [batcher.submit("a", n) for n in (1, 2)]
     assert answers[0].cancel()
+    assert len(batcher) == 1  # it isn't even held
     doubles.gate.set()
     assert answers[1].result(5) == 4
     assert doubles.calls[-1] == ("a", [2])

@@ -114,6 +114,16 @@ def test_a_truncated_picture_is_refused():
     assert told.value.status == 422
 
 
+def test_a_jpeg_of_very_many_scans_is_refused():
+    """Each goes over all pixels: a small file could keep a thread busy for minutes."""
+    data = encoded(picture(), ".jpg")
+    scan = data[data.index(b"\xff\xda") : -2]
+    many = data[:-2] + scan * limits.SCANS + data[-2:]
+    with pytest.raises(RefusedError, match="more than 100 scans") as told:
+        decode(many, stated_size(many, 1 << 20))
+    assert told.value.status == 422
+
+
 def test_pixels_must_be_what_the_header_states():
     data = encoded(picture())
     with pytest.raises(RefusedError, match="isn't of the size"):

@@ -11,7 +11,8 @@ from visionkit.metrics.segmentation import SegmentationEvaluator
 from visionkit.ops.lots import drawing_by_pictures
 from visionkit.options import PredictOptions
 from visionkit.runtimes.base import Runtime, latents
-from visionkit.tasks.scoring import Scorer, answers, full_precision, score, score_runtime
+from visionkit.runtimes.torch_math import full_precision
+from visionkit.tasks.scoring import Scorer, answers, score, score_runtime
 
 BOXES = [[[4, 4, 30, 28], [30, 30, 60, 62]], [[10, 20, 50, 60]]]
 

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from visionkit.benchmarking.cases import Setup
 from visionkit.errors import ConfigError, VisionkitError
+from visionkit.predictor import FILES, load_runtime
 
 if TYPE_CHECKING:
     from visionkit.checkpoint import Loaded
 
 RUNTIMES = ("eager", "compiled", "onnx", "openvino", "program")
 """Those of a checkpoint, in the order of tables."""
-_RUNS = {".onnx": "onnx", ".xml": "openvino", ".pt2": "program"}
-"""What runs an exported file, by the end of its name."""
 _NEEDS = {
     "onnx": (("onnx", "onnxscript", "onnxruntime"), "export"),
     "openvino": (("onnx", "onnxscript", "openvino"), "export,openvino"),
@@ -59,9 +58,7 @@ def open_given(path: Path, name: str | None = None) -> Given:
         CheckpointError: it is missing, damaged, or of another kind.
     """
     name = name or _name_of(path)
-    if path.suffix.lower() in _RUNS:
-        from visionkit.predictor import load_runtime
-
+    if path.suffix.lower() in FILES:
         runtime = load_runtime(path, "cpu")
         return Given(path, name, runtime.task, runtime.says, runtime.canvas)
     from visionkit.checkpoint import load_model
@@ -100,7 +97,7 @@ def setups(
         ConfigError: a runtime is asked for that can't run a file.
     """
     if given.loaded is None:
-        runs = _RUNS[given.path.suffix.lower()]
+        runs = FILES[given.path.suffix.lower()]
         others = [name for name in wanted or () if name != runs]
         if others:
             raise ConfigError(
@@ -114,12 +111,18 @@ def setups(
     for name in [name for name in RUNTIMES if name in (wanted or RUNTIMES)]:
         try:
             _check_installed(name)
-            path = exports.file(name) if name in _RUNS.values() else given.path
-        except VisionkitError as error:
-            left_out.append(f"{name}: {error}")
+            path = exports.file(name) if name in FILES.values() else given.path
+        except Exception as error:  # what exporters raise has no common class
+            left_out.append(f"{name}: {in_a_line(error)}")
         else:
             found.append(Setup(name, path, threads, device))
     return found, left_out
+
+
+def in_a_line(error: Exception) -> str:
+    """What went wrong, in a line for people."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    return first if isinstance(error, VisionkitError) else f"{type(error).__name__}: {first}"
 
 
 def _check_installed(runtime: str) -> None:
@@ -141,7 +144,7 @@ class _Exports:
     def _file(self, runtime: str) -> Path:
         from visionkit.export.build import build_file
 
-        suffix = next(suffix for suffix, name in _RUNS.items() if name == runtime)
+        suffix = next(suffix for suffix, name in FILES.items() if name == runtime)
         path = self.folder / f"model{suffix}"
         if runtime == "openvino":
             from visionkit.export.openvino import to_openvino

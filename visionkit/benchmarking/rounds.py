@@ -87,9 +87,9 @@ def measure(
 ) -> tuple[list[Row], list[str]]:
     """Measure every case in every setup.
 
-    Cases come by growing size, so that the memory that a process has had at most is that of the
-    case. In each, all setups warm up; then they take turns, every other time the other way round,
-    so that whatever else the machine does meets them alike.
+    Cases come by growing size of the whole batch, so that the memory that a process has had at most
+    is that of the case. In each, all setups warm up; then they take turns, every other time the
+    other way round, so that whatever else the machine does meets them alike.
 
     Args:
         runners: of the setups; that of one which fails goes on with other cases if it is alive.
@@ -108,12 +108,13 @@ def measure(
         except RunnerError as error:
             failed.append(f"{runner.setup.runtime}: {error}")
     rows: list[Row] = []
-    for case in sorted(cases, key=lambda c: (c.height * c.width, c.canvas, c.batch)):
+    for case in sorted(cases, key=lambda c: (c.height * c.width * c.batch, c.canvas)):
         tell(f"measuring {case}")
         of_case = _Turns(case, seconds)
         of_case.take([pair for pair in loaded if pair[0].alive])
         rows += of_case.rows
         failed += of_case.failed
+    rows.sort(key=lambda r: (r.height * r.width, r.height, r.batch))  # setups stay in order
     return rows, failed
 
 

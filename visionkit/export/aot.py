@@ -10,9 +10,9 @@ from torch.export import ExportedProgram
 
 from visionkit.about import About
 from visionkit.errors import ConfigError
-from visionkit.export.program import ENTRY
 from visionkit.export.tracing import quietly
 from visionkit.report import write_json
+from visionkit.runtimes.program import ENTRY
 from visionkit.targets import first_line
 
 
@@ -20,7 +20,7 @@ def write_compiled(program: ExportedProgram, path: Path, about: About) -> None:
     """Compile a program to a ``.pt2`` package of machine code, and write what it says beside it.
 
     The package holds the entry that a program's file has, in the same place. It needs no compiler
-    where it runs, but a processor or GPU like the one here, and the same torch.
+    where it runs, but a processor like the one here, and the same torch.
 
     Args:
         program: the traced network.

@@ -83,7 +83,7 @@ def build_file(
             "letterbox": "one scale for both sides (averaged where it shrinks, else bilinear), "
             "then a centred pad; normalisation is in the graph",
         },
-        predict=asdict(options) | source.options,
+        predict=asdict(options),
         floor=FLOOR,
         sizes=sizes,
         data=loaded.data,

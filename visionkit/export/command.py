@@ -1,7 +1,7 @@
 """Export as a command: a file, and the proof that it is the model that was evaluated."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -14,7 +14,7 @@ from visionkit.checkpoint import Loaded, load_model, read
 from visionkit.errors import ConfigError
 from visionkit.evaluate import evaluator_of, open_data
 from visionkit.export.build import build_file, origin
-from visionkit.export.parity import pictures_of, spread
+from visionkit.export.parity import proving_options, spread, tolerance
 from visionkit.export.precision import Inputs, to_fp16, to_int8
 from visionkit.export.proof import prove_file
 from visionkit.export.tracing import said
@@ -24,13 +24,19 @@ from visionkit.predictor import load_runtime
 from visionkit.report import write_json
 from visionkit.runtimes.base import latents, one_hot
 from visionkit.runtimes.exported import ExportedRuntime
-from visionkit.subjects import CheckpointSubject, load_subject
+from visionkit.subjects import CheckpointSubject, FileSubject, load_subject
 from visionkit.tasks.scoring import make_evaluator
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 ENDS = {"onnx": ".onnx", "program": ".pt2", "openvino": ".xml"}
+BESIDE: Mapping[str, tuple[str, ...]] = {".onnx": (), ".pt2": (".json",), ".xml": (".bin",)}
+"""What a file of each kind has beside it, under the same name."""
+TIMED = 8
+"""Pictures that files are timed with."""
+_JUDGED = {"boxes": "unmatched", "classes": "probabilities", "masks": "masks"}
+"""Without which of a proof's differences nothing would be proven, by what a model says."""
 DRAFT, DONE = "unproven", "model"
 """What the file is called before it is proven, and then."""
 
@@ -40,8 +46,9 @@ def run(cfg: Any, console: "Console | None" = None) -> Path:
 
     ``model.onnx``, ``model.pt2`` (with ``model.json``) or ``model.xml`` (with ``model.bin``);
     ``parity.json``, see :func:`visionkit.export.proof.prove_file`; of eight bits ``int8.json``,
-    see :class:`visionkit.export.worth.Verdict`. A file that isn't proven keeps the name
-    ``unproven``.
+    see :class:`visionkit.export.worth.Verdict`. A file that fails its proof keeps the name
+    ``unproven``. With ``proof.images=0 proof.scored=0`` there is no proof: the file is told to be
+    unproven, and gets its name. What an earlier run left in the folder of these is removed first.
 
     Args:
         cfg: a composed ``export`` configuration.
@@ -63,14 +70,20 @@ def run(cfg: Any, console: "Console | None" = None) -> Path:
     loaded = load_model(path)
     proven = bool(settings["proof"]["images"]) or settings["proof"]["scored"] != 0
     if proven:  # a misspelt folder should not wait for the file
+        _check_judged(loaded, settings)
         open_data(CheckpointSubject(loaded), settings, *_splits(settings))
+    if settings["precision"] == "int8" and loaded.model.says != "noise":
+        open_data(CheckpointSubject(loaded), settings, "train")
     folder.mkdir(parents=True, exist_ok=True)
+    _clear(folder)
     about = _write(loaded, settings, folder, origin(path, read(path)), console)
     file = folder / f"{DRAFT}{ENDS[settings['format']]}"
     runtime = cast(ExportedRuntime, load_runtime(file, "cpu"))
     if proven:
-        prove_file(loaded, runtime, settings, folder, console)
-    file = _named(file)
+        prove_file(loaded, runtime, settings, folder, console, str(_done(file)))
+    for part in _parts(file):
+        part.replace(_done(part))
+    file = _done(file)
     size = sum(part.stat().st_size for part in _parts(file)) / 1e6
     told = "proven on pictures of the data" if proven else "not proven, as proof.images=0 asks"
     console.print(
@@ -90,6 +103,24 @@ def _check(settings: Mapping[str, Any]) -> None:
         )
     if settings["aot"] and settings["format"] != "program":
         raise ConfigError("aot: only format=program can be compiled ahead of time; leave it false")
+
+
+def _check_judged(loaded: Loaded, settings: Mapping[str, Any]) -> None:
+    """Refuse a proof that nothing could fail.
+
+    Raises:
+        ConfigError: as it says.
+    """
+    proof, precision = settings["proof"], settings["precision"]
+    if proof["scored"] != 0 and loaded.evaluator is not None:
+        return
+    name = _JUDGED.get(loaded.model.says, "pictures")
+    if not proof["images"] or name not in tolerance(precision, proof):
+        raise ConfigError(
+            f"proof: nothing of a file in {precision} is judged so; leave proof.scored=null, of a "
+            "checkpoint with an evaluator, or take precision=fp32 and proof.images=12, or no proof "
+            "by proof.images=0 proof.scored=0"
+        )
 
 
 def _splits(settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -135,34 +166,39 @@ def _in_eight_bits(
 ) -> Verdict:
     """Put a file of eight bits in the place of ``file``, if it is worth it."""
     small = file.with_name("int8.onnx")
-    given = _examples(loaded, about, settings)
-    to_int8(file, small, given)
-    score, mode = _scoring(loaded, settings)
-    verdict = weigh(file, small, given[:8], score, mode=mode, most=settings["int8"]["drop"])
+    try:
+        to_int8(file, small, _examples(loaded, about, settings, settings["int8"]["images"]))
+        score, mode = _scoring(loaded, settings)
+        timed = list(_examples(loaded, about, settings, TIMED))
+        verdict = weigh(file, small, timed, score, mode=mode, most=settings["int8"]["drop"])
+        keep_if_worth_it(file, small, verdict)
+    finally:
+        small.unlink(missing_ok=True)
     told = asdict(verdict)
     if verdict.drop is not None and not math.isfinite(verdict.drop):  # JSON knows no NaN
         told |= {"drop": None, "figures": None}
     write_json(file.with_name("int8.json"), told, indent=2)
-    keep_if_worth_it(file, small, verdict)
     kept = "kept" if verdict.kept else "not kept, the file stays fp32"
     console.print(f"int8: {verdict.why}: {kept}", highlight=False, soft_wrap=True)
     return verdict
 
 
-def _examples(loaded: Loaded, about: About, settings: Mapping[str, Any]) -> list[Inputs]:
-    """What a network sees in training: pictures on its canvas, or noise."""
-    count = settings["int8"]["images"]
+def _examples(
+    loaded: Loaded, about: About, settings: Mapping[str, Any], count: int
+) -> Iterator[Inputs]:
+    """What a network sees in training, one at a time: pictures on its canvas, or noise."""
     if about.says == "noise":
         z = latents(range(count), about.latent)
         classes = one_hot([n % len(about.classes) for n in range(count)], len(about.classes))
         more = [{"labels": classes[n : n + 1]} if about.conditional else {} for n in range(count)]
-        return [{"z": z[n : n + 1], **more[n]} for n in range(count)]
+        yield from ({"z": z[n : n + 1], **more[n]} for n in range(count))
+        return
     truth = open_data(CheckpointSubject(loaded), settings, "train")
-    canvases = [
-        Letterbox((image.shape[0], image.shape[1]), about.canvas).apply(image)
-        for _, image in pictures_of(truth.index, count)
-    ]
-    return [{"images": np.ascontiguousarray(c.transpose(2, 0, 1))[None]} for c in canvases]
+    index: Any = truth.index
+    for place in spread(index, count):
+        image = index.image(place)
+        canvas = Letterbox((image.shape[0], image.shape[1]), about.canvas).apply(image)
+        yield {"images": np.ascontiguousarray(canvas.transpose(2, 0, 1))[None]}
 
 
 def _scoring(loaded: Loaded, settings: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -177,7 +213,8 @@ def _scoring(loaded: Loaded, settings: Mapping[str, Any]) -> tuple[Any, Any]:
 
     def score(path: Path) -> float:
         evaluator = make_evaluator(factory, truth.data, truth.split)
-        file = load_subject(path)
+        file = cast(FileSubject, load_subject(path))
+        file.follow(proving_options(file.about), file.canvas)
         figures = file.score(truth.data.eval_dataloader(truth.split), evaluator)
         return figures[evaluator.monitor]
 
@@ -185,13 +222,17 @@ def _scoring(loaded: Loaded, settings: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def _parts(file: Path) -> Sequence[Path]:
-    """A file, and what stands beside it under the same name."""
-    beside = (file.with_suffix(end) for end in (".bin", ".json", ".onnx.data"))
-    return [file, *(part for part in beside if part.is_file())]
+    """A file, and what belongs to it."""
+    return [file, *(file.with_suffix(end) for end in BESIDE[file.suffix])]
 
 
-def _named(file: Path) -> Path:
-    """Give a file, and what belongs to it, the name of what is done."""
-    for part in _parts(file):
-        part.replace(part.with_name(part.name.replace(DRAFT, DONE, 1)))
-    return file.with_name(file.name.replace(DRAFT, DONE, 1))
+def _done(file: Path) -> Path:
+    """What a file, or what belongs to it, is called in the end."""
+    return file.with_name(f"{DONE}{file.suffix}")
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier run said, and its file that wasn't proven."""
+    drafts = [part for end in BESIDE for part in _parts(folder / f"{DRAFT}{end}")]
+    for old in (*drafts, *(folder / name for name in ("parity.json", "int8.json", "int8.onnx"))):
+        old.unlink(missing_ok=True)

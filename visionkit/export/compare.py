@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from visionkit.merging import overlaps
 from visionkit.results import Classification, Detections, Generated, SemanticMask
 
 Difference = dict[str, float]
@@ -108,7 +109,7 @@ def _of_boxes(one: Detections, other: Detections, limits: Limits, slack: float) 
     rounding explains each of them: where one box is suppressed by a hair, the next of its object
     takes its place.
     """
-    alike = _overlaps(_grown(one.boxes), _grown(other.boxes))
+    alike = overlaps(_grown(one.boxes), _grown(other.boxes))
     close = alike >= _PARTNERS
     alike = alike - np.abs(one.scores[:, None].astype(np.float64) - other.scores)
     same = one.labels[:, None] == other.labels
@@ -144,15 +145,6 @@ def _grown(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
     return rim + boxes
 
 
-def _overlaps(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
-    """Intersection over union [N, M] of boxes [N, 4] and [M, 4]; 0 for empty ones."""
-    a, b = a.astype(np.float64)[:, None], b.astype(np.float64)
-    low, high = np.maximum(a[..., :2], b[:, :2]), np.minimum(a[..., 2:], b[:, 2:])
-    inside = np.clip(high - low, 0, None).prod(-1)
-    both = (a[..., 2:] - a[..., :2]).prod(-1) + (b[:, 2:] - b[:, :2]).prod(-1) - inside
-    return np.asarray(inside / np.maximum(both, 1e-9), np.float64)
-
-
 def _partners(alike: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pair rows with columns, the largest value first, as long as there are finite ones."""
     rows, columns = np.nonzero(np.isfinite(alike))
@@ -185,10 +177,10 @@ def _excused(
         cut = limits.confidence
         if len(theirs) >= limits.max_detections:
             cut = max(cut, float(theirs.scores.min()))
-        overlaps = _overlaps(sides[k].boxes[i : i + 1], theirs.boxes)[0]
+        overlap = overlaps(sides[k].boxes[i : i + 1], theirs.boxes)[0]
         rivals = (theirs.labels == sides[k].labels[i]) & (theirs.scores >= score - slack)
-        nearly = np.abs(overlaps - limits.iou) <= slack
-        beaten = np.isin(np.arange(len(theirs)), excused[1 - k]) & (overlaps > limits.iou)
+        nearly = np.abs(overlap - limits.iou) <= slack
+        beaten = np.isin(np.arange(len(theirs)), excused[1 - k]) & (overlap > limits.iou)
         if score < cut + slack or (rivals & (nearly | beaten)).any():
             excused[k].append(i)
     return excused

@@ -11,6 +11,7 @@ from torch.export import ExportedProgram
 from visionkit.about import About
 from visionkit.errors import ConfigError
 from visionkit.export.tracing import quietly
+from visionkit.targets import first_line
 
 OPSET = 20
 
@@ -68,12 +69,21 @@ def save(onnx: Any, model: Any, path: Path, about: About) -> None:
         model: its ``ModelProto``.
         path: of the file.
         about: takes the place of what the metadata say.
+
+    Raises:
+        ConfigError: it is too large for one file.
     """
+    encode_error = needed("google.protobuf.message").EncodeError
     set_metadata(model, about.strings())
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         onnx.save_model(model, str(temporary))
         os.replace(temporary, path)
+    except (ValueError, encode_error) as error:
+        raise ConfigError(
+            f"format: this network can't be one ONNX file, which holds 2 GB ({first_line(error)}); "
+            "take format=program"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -120,8 +130,7 @@ def _cause(error: BaseException) -> str:
     """The innermost error's first line: the exporter's own words are a page."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:200]
+    return first_line(error)[:200]
 
 
 def _translations() -> dict[Any, Any]:

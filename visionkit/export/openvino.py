@@ -8,9 +8,7 @@ from visionkit.about import About
 from visionkit.errors import ConfigError
 from visionkit.export.onnx import needed
 from visionkit.export.onnx_graph import read_about, read_onnx
-
-ENTRY = "visionkit"
-"""Where an OpenVINO file says what it is, among its ``rt_info``: one string of JSON."""
+from visionkit.runtimes.openvino import ENTRY
 
 
 def to_openvino(source: Path, target: Path) -> About:
@@ -33,9 +31,10 @@ def to_openvino(source: Path, target: Path) -> About:
         # convert_model() would do the same, and tell its makers over the net that it did
         model = openvino.Core().read_model(source)
     except Exception as error:  # each of its front ends raises its own
-        reason = str(error).strip().splitlines()[-1]
+        lines = [type(error).__name__, *(line.strip() for line in str(error).splitlines())]
+        last = [line for line in lines if line][-1]
         raise ConfigError(
-            f"format: OpenVINO can't convert {source} ({reason}); take format=onnx"
+            f"format: OpenVINO can't convert {source} ({last}); take format=onnx"
         ) from error
     model.set_rt_info(json.dumps(asdict(about)), [ENTRY])
     openvino.save_model(model, target, compress_to_fp16=False)

@@ -1,12 +1,11 @@
 """Whether an exported file says what its checkpoint says, on real pictures."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from visionkit.about import About
 from visionkit.batch import Batch
@@ -17,8 +16,9 @@ from visionkit.metrics.base import Evaluator
 from visionkit.options import PredictOptions, options_from
 from visionkit.results import Generated
 from visionkit.runtimes.base import Runtime, latents, one_hot
+from visionkit.runtimes.torch_math import full_precision
 from visionkit.sample import ImageMeta
-from visionkit.tasks.scoring import Scorer, answers, full_precision
+from visionkit.tasks.scoring import Scorer, answers
 
 BATCHES = (1, 3)
 UNSEEN = 4
@@ -72,14 +72,17 @@ def tolerance(precision: str, given: Mapping[str, float | None]) -> dict[str, fl
 def canvases(about: About) -> list[tuple[int, int]]:
     """Return the sizes that a file is proven on: the training run's, and others if it takes any.
 
-    These lie across and upright; one is smaller and one larger.
+    These lie across and upright, one is smaller and one larger; where sides may be any number, one
+    is the least, and one has odd sides.
     """
     chosen = [about.canvas]
     if about.says == "noise" or not about.sizes.canvas:
         return chosen
     step, (height, width) = about.sizes.multiple, about.canvas
     least = -(-about.sizes.least // step) * step
-    scaled = ((f * height, g * width) for f, g in _FACTORS)
+    scaled = [(f * height, g * width) for f, g in _FACTORS]
+    if step == 1:
+        scaled[2:] = [(least, least + 1), (int(scaled[3][0]) | 1, (int(scaled[3][1]) | 1) + 2)]
     stepped = (
         (height + rows * step, width + columns * step)
         for n in itertools.count(1)
@@ -105,11 +108,7 @@ def proving_options(about: About) -> PredictOptions:
 
 
 def pictures_of(index: Index, count: int) -> list[tuple[str, Image]]:
-    """Return at most ``count`` pictures of a split, spread over it, each with its name.
-
-    Raises:
-        DataError: a file is missing, truncated, or no picture.
-    """
+    """Return at most ``count`` pictures of a split, spread over it, each with its name."""
     split: Any = index
     return [(str(split.path(i)) or f"picture {i}", split.image(i)) for i in spread(index, count)]
 
@@ -153,8 +152,7 @@ def prove(
 ) -> list[Row]:
     """Give a checkpoint and a file the same canvases, and compare what they say, canvas pixels all.
 
-    Of runtimes that make pictures from noise, as many are made as there are pictures, from the same
-    noise.
+    Runtimes that make pictures from noise make as many as there are pictures, from the same noise.
 
     Args:
         reference: the checkpoint's network.
@@ -220,7 +218,8 @@ class _Inputs:
     def answers(self, runtime: Runtime, number: int, options: PredictOptions) -> list[Any]:
         """Return a result for each input, asked for so many at once; the last are filled up."""
         found: list[Any] = []
-        for part in self._parts(number):
+        groups = -(-self.count // number)
+        for part in np.resize(np.arange(self.count), (groups, number)):
             if self.z is None:
                 images = np.ascontiguousarray(self.images[part])
                 found += runtime.predict(images, [self.meta] * number, options)
@@ -229,10 +228,6 @@ class _Inputs:
                 made = runtime.make(self.z[part], labels, options.truncation)
                 found += [Generated(picture) for picture in made]
         return found[: self.count]
-
-    def _parts(self, number: int) -> Iterator[NDArray[np.int64]]:
-        groups = -(-self.count // number)
-        yield from np.resize(np.arange(self.count), (groups, number))
 
 
 @dataclass(frozen=True)
@@ -258,8 +253,12 @@ class Scores:
     @property
     def difference(self) -> dict[str, float]:
         """By how much each figure differs; what is undefined in both doesn't."""
-        both = ((name, abs(self.file[name] - value)) for name, value in self.checkpoint.items())
-        return {name: gap if np.isfinite(gap) else float("inf") for name, gap in both}
+        return {name: _apart(value, self.file[name]) for name, value in self.checkpoint.items()}
+
+
+def _apart(one: float, other: float) -> float:
+    gap = 0.0 if np.isnan([one, other]).all() else abs(one - other)
+    return gap if np.isfinite(gap) else float("inf")
 
 
 def score_both(
@@ -280,7 +279,7 @@ def score_both(
         options: that both follow.
         split: its name.
     """
-    scorers = tuple(Scorer(evaluator) for evaluator in evaluators)
+    scorers = [Scorer(evaluator) for evaluator in evaluators]
     with full_precision():
         for batch in batches:
             for runtime, scorer in zip((reference, file), scorers, strict=True):

@@ -1,5 +1,6 @@
 """ONNX files in half precision and in eight bits."""
 
+import contextlib
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -9,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visionkit.errors import ConfigError
+from visionkit.errors import ConfigError, VisionkitError
 from visionkit.export.onnx import needed, save
 from visionkit.export.onnx_graph import OnnxGraph, read_about, read_onnx
+from visionkit.runtimes.exported import reason
 
 Inputs = Mapping[str, NDArray[Any]]
 """What a file takes at once, by name: ``{"images": [B, 3, H, W] uint8}``."""
@@ -106,10 +108,7 @@ class _Halves:
         """Do it."""
         graph = self.graph.graph
         for n, node in enumerate(list(graph.node)):
-            if n in self.chosen:
-                self._halve(node)
-            else:
-                self.nodes.append(node)
+            (self._halve if n in self.chosen else self.nodes.append)(node)
         del graph.node[:]
         graph.node.extend(self.nodes)
         self._drop_unused()
@@ -188,15 +187,16 @@ def to_int8(
 
     Raises:
         CheckpointError: the file is missing, damaged, or of another make.
-        ConfigError: a package isn't there, or there are no examples, or nothing to quantise.
+        ConfigError: a package isn't there, or there are no examples, or nothing to quantise, or
+            ONNX Runtime can't do it.
     """
     onnx, quantization = needed("onnx"), needed("onnxruntime.quantization")
     prepare = needed("onnxruntime.quantization.shape_inference").quant_pre_process
     about = read_about(read_onnx(source), source)
     with tempfile.TemporaryDirectory() as folder:
         plain, part, small = (Path(folder) / f"{name}.onnx" for name in ("plain", "part", "small"))
-        # folds norms into the convolutions before them
-        prepare(str(source), str(plain), skip_symbolic_shape=True)
+        with _told():  # folds norms into the convolutions before them
+            prepare(str(source), str(plain), skip_symbolic_shape=True)
         graph = OnnxGraph(read_onnx(plain))
         nodes = graph.graph.node
         for n, node in enumerate(nodes):
@@ -206,19 +206,33 @@ def to_int8(
         if not kinds:
             raise ConfigError(f"precision: {source} has no layers for int8; take fp32")
         ancestors = _cut(graph, chosen, part)
-        quantization.quantize_static(
-            str(part),
-            str(small),
-            _Examples(examples),
-            op_types_to_quantize=sorted(kinds),
-            nodes_to_quantize=[nodes[n].name for n in sorted(chosen)],
-            per_channel=per_channel,
-            reduce_range=reduce_range,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-        )
+        with _told():
+            quantization.quantize_static(
+                str(part),
+                str(small),
+                _Examples(examples),
+                op_types_to_quantize=sorted(kinds),
+                nodes_to_quantize=[nodes[n].name for n in sorted(chosen)],
+                per_channel=per_channel,
+                reduce_range=reduce_range,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+            )
         whole = _graft(graph, ancestors, read_onnx(small))
         save(onnx, whole, target, replace(about, precision="int8"))
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Say what ONNX Runtime can't do in a line."""
+    try:
+        yield
+    except VisionkitError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"precision: ONNX Runtime can't make int8 of this network ({reason(error)}); take fp32"
+        ) from error
 
 
 class _Examples:

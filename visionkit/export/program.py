@@ -10,9 +10,7 @@ from torch.export import ExportedProgram
 
 from visionkit.about import About
 from visionkit.report import write_json
-
-ENTRY = "visionkit.json"
-"""The extra file in a ``.pt2`` that says what :class:`visionkit.about.About` does."""
+from visionkit.runtimes.program import ENTRY
 
 
 def write(program: ExportedProgram, path: Path, about: About) -> None:

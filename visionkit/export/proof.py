@@ -50,7 +50,8 @@ class Proof:
     """What a file and its checkpoint said of the same pictures.
 
     Attributes:
-        name: of the file.
+        name: of the file, before it is proven.
+        done: what it is called then.
         precision: of the file.
         tolerance: what may differ by how much, see :func:`visionkit.export.parity.tolerance`.
         rows: of single pictures, by canvas and batch.
@@ -58,6 +59,7 @@ class Proof:
     """
 
     name: str
+    done: str
     precision: str
     tolerance: Mapping[str, float]
     rows: tuple[Row, ...]
@@ -109,7 +111,7 @@ class Proof:
             for row in self.rows
         ]
         content: dict[str, Any] = {
-            "file": self.name,
+            "file": self.name if self.problem else self.done,
             "precision": self.precision,
             "passed": self.problem is None,
             "tolerance": dict(self.tolerance),
@@ -179,6 +181,7 @@ def prove_file(
     settings: Mapping[str, Any],
     folder: Path,
     console: "Console",
+    done: str | None = None,
 ) -> Proof:
     """Compare an exported file with its checkpoint; write ``parity.json`` and print it.
 
@@ -189,6 +192,7 @@ def prove_file(
             begins with ``data`` or ``evaluator``.
         folder: for ``parity.json``.
         console: to print on.
+        done: what the file is to be called once it is proven; None as it is.
 
     Raises:
         ParityError: they differ by more than is allowed; names the worst picture.
@@ -210,7 +214,7 @@ def prove_file(
         ours, theirs = (make_evaluator(factory, truth.data, truth.split) for _ in range(2))
         loader = truth.data.eval_dataloader(truth.split)
         scores = score_both(reference, file, loader, (ours, theirs), options, truth.split)
-    proof = Proof(file.name, about.precision, limits, tuple(rows), scores)
+    proof = Proof(file.name, done or file.name, about.precision, limits, tuple(rows), scores)
     write_json(folder / "parity.json", proof.plain(), indent=2)
     proof.show(console)
     if proof.problem is not None:

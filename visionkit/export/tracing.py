@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 MOST_SIDE = 16384
 """Of a dynamic canvas, in pixels."""
 MOST_PICTURES = 4096
+_NO_GRAPH = "checkpoint: there is no graph of this network ({})"
 
 
 class Positional(nn.Module):
@@ -74,7 +75,7 @@ def trace(
                 said(tries[0]), reasons[0], said(sizes),
             )  # fmt: skip
         return program, source, names, sizes
-    raise ConfigError(f"checkpoint: there is no graph of this network ({reasons[-1]})")
+    raise ConfigError(_NO_GRAPH.format(reasons[-1]))
 
 
 def _tries(stride: int, canvas: tuple[int, int], looks: bool) -> list[Sizes]:
@@ -99,8 +100,11 @@ def said(sizes: Sizes) -> str:
 
 
 def _names(source: Traceable) -> tuple[str, ...]:
-    with torch.no_grad():
-        return tuple(source.module(*source.inputs.values()))
+    try:
+        with torch.no_grad():
+            return tuple(source.module(*source.inputs.values()))
+    except Exception as error:
+        raise ConfigError(_NO_GRAPH.format(first_line(error))) from error
 
 
 def _example(canvas: tuple[int, int], sizes: Sizes, stride: int) -> tuple[int, int]:

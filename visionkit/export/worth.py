@@ -8,9 +8,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-from visionkit.errors import ConfigError
+from visionkit.errors import ConfigError, VisionkitError
 from visionkit.export.onnx import needed
 from visionkit.export.precision import Inputs
+from visionkit.runtimes.exported import reason
 
 WARM_UP = 2
 ROUNDS = 20
@@ -64,12 +65,20 @@ def weigh(
         rounds: that are timed.
 
     Raises:
-        ConfigError: there are no examples, or the package onnxruntime isn't there.
+        ConfigError: there are no examples, the package onnxruntime isn't there, or it can't run a
+            file.
     """
     if not examples:
         raise ConfigError("precision: there are no pictures to time the files with; check the data")
     size = small.stat().st_size / full.stat().st_size
-    seconds = _side_by_side((full, small), examples, threads, rounds)
+    try:
+        seconds = _side_by_side((full, small), examples, threads, rounds)
+    except VisionkitError:
+        raise
+    except Exception as error:  # ONNX Runtime's kinds have no common class
+        raise ConfigError(
+            f"precision: ONNX Runtime can't run the file ({reason(error)}); take fp32"
+        ) from error
     figures = drop = None
     if score is not None:
         figures = score(full), score(small)

@@ -166,7 +166,8 @@ class Gan(Network):
         facts = {"conditional": self.conditional, "latent": self.generator.latent}
         inputs = {"z": self.latents(range(EXAMPLES))}
         if self.conditional:
-            inputs["labels"] = torch.eye(self.num_classes)[:EXAMPLES]
+            wanted = torch.arange(EXAMPLES) % self.num_classes
+            inputs["labels"] = F.one_hot(wanted, self.num_classes).float()
         return Traceable(NoiseGraph(self), inputs, facts=facts)
 
 

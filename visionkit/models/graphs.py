@@ -28,14 +28,12 @@ class Traceable:
             any, are height and width.
         stride: of the coarsest map.
         facts: what else :class:`visionkit.about.About` says of the network.
-        options: those that hold for what is left to do outside, whatever the export is told.
     """
 
     module: nn.Module
     inputs: dict[str, Tensor]
     stride: int = 1
     facts: dict[str, Any] = field(default_factory=dict)
-    options: dict[str, Any] = field(default_factory=dict)
 
 
 def example(canvas: tuple[int, int]) -> dict[str, Tensor]:

@@ -118,10 +118,11 @@ class Model(Network):
     def traceable(self, how: Graph, canvas: tuple[int, int]) -> Traceable:
         """See :class:`Network`."""
         stride = max(f.stride for f in (*self.backbone.features, *self.neck.features))
-        facts = {"exclusive": getattr(self.head, "exclusive", True)}
-        # of boxes that aren't to be suppressed, none is, by whoever goes on
-        left = {} if self.head.suppresses or how.decode == "nms" else {"iou": 1.0}
-        return Traceable(ImageGraph(self, how), example(canvas), stride, facts, left)
+        facts = {"suppresses": self.head.suppresses}
+        for name in ("exclusive", "candidates"):  # of those heads that know them
+            if hasattr(self.head, name):
+                facts[name] = getattr(self.head, name)
+        return Traceable(ImageGraph(self, how), example(canvas), stride, facts)
 
     def calibrate(self, raws: Sequence[Any], batches: Sequence[Batch]) -> None:
         """See :class:`Network`."""

@@ -1,5 +1,6 @@
 """Which outputs a person wants, and whether they suit the model and the source."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,17 @@ _NEEDS = {
     "csv": (("boxes", "classes", "masks"), "boxes, classes or masks"),
 }
 """Of the formats that don't suit every model: what it has to say, and that in words."""
+
+_FIXED = {
+    "json": ("predictions.json",),
+    "csv": ("predictions.csv",),
+    "coco": ("coco.json", "coco_results.json"),
+    "yolo": ("classes.txt",),
+}
+_KEPT = ("coco.json", "classes.txt")
+"""Those of them that data sets have, too,"""
+_ROOMS = {"masks": "masks", "pictures": "made"}
+"""and folders, by what the model says."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,8 @@ def choose(
         annotations: a COCO file whose ids ``coco`` takes.
 
     Raises:
-        ConfigError: a format doesn't suit the model or the source.
+        ConfigError: a format doesn't suit the model or the source, or would take the place of a
+            file that belongs to the source.
         DataError: the annotations can't be read.
     """
     video = job.places.video
@@ -74,6 +87,7 @@ def choose(
             "annotations: gives ids of pictures to formats=[coco], and nothing else; leave it out"
         )
     folder = job.places.folder
+    _check_inputs(wanted, job, annotations)
     outputs: list[Output] = []
     if {"pictures", "json"} & {*wanted}:
         outputs.append(ResultPictures())
@@ -91,3 +105,28 @@ def choose(
     if "video" in wanted:
         outputs.append(DrawnVideo(job.places.film(), job.rate))
     return outputs
+
+
+def _check_inputs(wanted: Sequence[str], job: Job, annotations: str | Path | None) -> None:
+    """Refuse to write over annotations: those given, and what lies with the pictures of a set."""
+    folder, places = job.places.folder, job.places
+    fixed = [folder / name for format in wanted for name in _FIXED.get(format, ())]
+    if annotations is not None:
+        for path in fixed:
+            if os.path.realpath(path) == os.path.realpath(annotations):
+                raise ConfigError(
+                    f"annotations: {path} would be written over; choose another run_dir"
+                )
+    if not places.among_sources():
+        return
+    rooms = [("labels", ".txt")] if "yolo" in wanted else []
+    if {"pictures", "json"} & {*wanted} and job.says in _ROOMS:
+        rooms.append((_ROOMS[job.says], ".png"))
+    targets = [places.below(room, file, suffix) for room, suffix in rooms for file in job.files]
+    kept = [path for path in fixed if path.name in _KEPT]
+    for path in (*kept, *targets):
+        if path.exists():
+            raise ConfigError(
+                f"run_dir: {path} is there already, in the folder of the pictures, and would be "
+                "written over; choose another run_dir"
+            )

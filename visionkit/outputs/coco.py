@@ -71,6 +71,23 @@ class Ids:
             )
         return chosen[0][1]
 
+    def of_pictures(self, files: Sequence[Path]) -> dict[Key, int]:
+        """Return the id of each picture.
+
+        Raises:
+            ConfigError: as for one, or two have the same.
+        """
+        known: dict[Key, int] = {}
+        owners: dict[int, Path] = {}
+        for file in files:
+            number = known[file] = self.of_picture(file)
+            if owners.setdefault(number, file) != file:
+                raise ConfigError(
+                    f"annotations: {self.path} has one picture for {owners[number]} and {file}; "
+                    "give the pictures of that file alone"
+                )
+        return known
+
     def of_class(self, name: str) -> int:
         """Return the id of a category.
 
@@ -100,7 +117,8 @@ class CocoFiles(Output):
         ids: of an annotation file.
 
     Raises:
-        ConfigError: the annotation file has no id for a picture or a class.
+        ConfigError: the annotation file has no id for a picture or a class, or the same for two
+            pictures.
     """
 
     def __init__(
@@ -110,7 +128,7 @@ class CocoFiles(Output):
         self._known: dict[Key, int] = {}
         self._categories = list(range(1, len(classes) + 1))
         if ids is not None:
-            self._known = {file: ids.of_picture(file) for file in files}
+            self._known = ids.of_pictures(files)
             self._categories = [ids.of_class(name) for name in classes]
         self._classes = tuple(classes)
         self._images: list[dict[str, Any]] = []

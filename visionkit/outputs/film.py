@@ -83,6 +83,7 @@ class DrawnVideo(Output):
                     return _PyavFilm(self._temporary, size, self.rate)
             return _OpencvFilm(self._temporary, size, self.rate)
         except OSError as error:
+            self._remove()
             raise self._failed(error) from error
 
     def _failed(self, error: OSError) -> DataError:
@@ -97,6 +98,7 @@ class DrawnVideo(Output):
             self._film.close()
             os.replace(self._temporary, self.path)
         except OSError as error:
+            self._remove()
             raise self._failed(error) from error
 
     def discard(self) -> None:
@@ -104,8 +106,11 @@ class DrawnVideo(Output):
         if self._film is not None:
             with suppress(OSError):
                 self._film.close()
-            with suppress(OSError):
-                self._temporary.unlink()
+            self._remove()
+
+    def _remove(self) -> None:
+        with suppress(OSError):
+            self._temporary.unlink()
 
 
 def _fitted(image: Image, size: tuple[int, int]) -> Image:

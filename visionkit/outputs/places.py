@@ -39,6 +39,16 @@ class Places:
             self._below[room, suffix] = named
         return named[key]
 
+    def among_sources(self) -> bool:
+        """Whether pictures lie in the run's folder, or below it."""
+        if self.video:
+            return False
+        return any(
+            Path(whole(file)).is_relative_to(whole(self.folder))
+            for whole in (os.path.abspath, os.path.realpath)
+            for file in self._files
+        )
+
     def film(self) -> Path:
         """Where the drawn video goes."""
         taken = {os.path.realpath(file) for file in self._files}

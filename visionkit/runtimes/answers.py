@@ -20,8 +20,6 @@ from visionkit.sample import ImageMeta
 
 Arrays = Mapping[str, NDArray[Any]]
 """Inputs or outputs of a file, by name."""
-CANDIDATES = 1000
-"""The best boxes of a picture that are looked at where a file gives all of them."""
 
 
 def input_names(about: About) -> tuple[str, ...]:
@@ -66,10 +64,10 @@ def _boxes(
     for i, one in enumerate(meta):
         boxes, scores = outputs["boxes"][i], outputs["scores"][i]
         if about.decode == "raw":
-            found = best(boxes, scores, CANDIDATES)
+            found = best(boxes, scores, about.candidates)
         else:
             found = Found(boxes, scores, outputs["labels"][i])
-        if about.decode == "nms":
+        if about.decode == "nms" or not about.suppresses:
             kept = best_first(enough(found, options.confidence)).take(slice(options.max_detections))
         else:
             kept = suppress(found, options.confidence, options.iou, options.max_detections)

@@ -70,8 +70,8 @@ class ExportedRuntime(Runtime):
 
         Boxes with scores below ``about.floor`` aren't in the file, whatever ``confidence`` says.
         """
-        own, suppresses = self.options, self.says == "boxes" and self.about.decode == "nms"
-        fixed = (*_BUILT_IN, "iou") if suppresses else _BUILT_IN
+        own, chosen = self.options, self.says == "boxes" and self.about.decode == "nms"
+        fixed = (*_BUILT_IN, "iou") if chosen and self.about.suppresses else _BUILT_IN
         problems = [
             f"predict.{key}: {self.name} was exported with {_said(getattr(own, key))}; leave it "
             f"so, or export again with predict.{key}={_said(getattr(options, key))}, or use the "
@@ -79,7 +79,7 @@ class ExportedRuntime(Runtime):
             for key in fixed
             if getattr(options, key) != getattr(own, key)
         ]
-        if suppresses and options.max_detections > own.max_detections:
+        if chosen and options.max_detections > own.max_detections:
             problems.append(
                 f"predict.max_detections: {self.name} gives {own.max_detections} boxes of a "
                 "picture at most; choose so many or fewer, or export again with "

@@ -12,20 +12,24 @@ from visionkit.geometry import Image
 from visionkit.models.gan import to_pictures
 from visionkit.options import PredictOptions, options_from
 from visionkit.runtimes.base import Float, Runtime
+from visionkit.runtimes.torch_math import device_of, full_precision
 from visionkit.sample import Boxes, ImageMeta
 
 
 class NetworkRuntime(Runtime):
-    """The network itself, in float32.
+    """The network itself, in float32 without TensorFloat shortcuts.
 
     Args:
         loaded: a checkpoint's ``model``, ``classes``, ``canvas``, ``task`` and ``predict``, see
             :class:`visionkit.checkpoint.Loaded`.
         device: where the model computes; a GPU if there is one, unless given.
+
+    Raises:
+        ConfigError: there is no such device.
     """
 
     def __init__(self, loaded: Any, device: torch.device | str | None = None) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = device_of(device)
         self.model = loaded.model.to(self.device).eval()
         self.task, self.says = loaded.task, self.model.says
         self.classes, self.canvas = tuple(loaded.classes), loaded.canvas
@@ -47,7 +51,7 @@ class NetworkRuntime(Runtime):
         before = self.model.options
         self.model.options = options
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), full_precision():
                 results: list[Any] = self.model.predict(batch)
         finally:
             self.model.options = before
@@ -56,6 +60,6 @@ class NetworkRuntime(Runtime):
     def make(self, z: Float, labels: Float | None, truncation: float) -> list[Image]:
         """See :class:`Runtime`."""
         wanted = None if labels is None else torch.from_numpy(labels).to(self.device)
-        with torch.inference_mode():
+        with torch.inference_mode(), full_precision():
             noise = torch.from_numpy(z).to(self.device)
             return to_pictures(self.model.generate(noise, wanted, truncation))

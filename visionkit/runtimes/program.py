@@ -16,6 +16,7 @@ from visionkit.about import About
 from visionkit.errors import CheckpointError, ConfigError
 from visionkit.runtimes.answers import Arrays, input_names, output_names
 from visionkit.runtimes.exported import ExportedRuntime, about_from, existing, reason
+from visionkit.runtimes.torch_math import device_of, full_precision
 
 ENTRY = "visionkit.json"
 """The file inside a ``.pt2`` that says what :class:`visionkit.about.About` does."""
@@ -37,7 +38,7 @@ class ProgramRuntime(ExportedRuntime):
     Raises:
         CheckpointError: the file is missing, damaged, of another torch, or visionkit didn't write
             it.
-        ConfigError: it was compiled for another device.
+        ConfigError: there is no such device, or it was compiled for another one.
     """
 
     def __init__(self, path: str | Path, device: str | None = None) -> None:
@@ -61,7 +62,7 @@ class ProgramRuntime(ExportedRuntime):
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """See :class:`ExportedRuntime`."""
         given = [torch.from_numpy(inputs[name]) for name in input_names(self.about)]
-        with torch.inference_mode():
+        with torch.inference_mode(), full_precision():
             found = self.network(*(tensor.to(self.device) for tensor in given))
             arrays: list[NDArray[Any]] = [np.asarray(tensor.cpu()) for tensor in found]
         return dict(zip(output_names(self.about), arrays, strict=True))
@@ -83,7 +84,7 @@ def _read(path: Path, name: str) -> tuple[About, bool]:
 
 
 def _program(path: Path, device: str | None) -> tuple[_Network, torch.device]:
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = device_of(device)
     program = torch.export.load(path)
     if where.type != "cpu":
         from torch.export.passes import move_to_device_pass
@@ -95,16 +96,15 @@ def _program(path: Path, device: str | None) -> tuple[_Network, torch.device]:
 def _compiled(path: Path, device: str | None) -> tuple[_Network, torch.device]:
     from torch._inductor import aoti_load_package
 
-    wanted = None if device is None else torch.device(device)
-    index = -1 if wanted is None or wanted.index is None else wanted.index
-    package: Any = aoti_load_package(str(path), device_index=index)
-    own = torch.device(package.get_metadata().get("AOTI_DEVICE_KEY", "cpu"))
-    if wanted is not None and wanted.type != own.type:
+    kind, _, index = str(device or "").partition(":")
+    number = int(index) if index.isdecimal() else -1
+    package: Any = aoti_load_package(str(path), device_index=number)
+    own = str(package.get_metadata().get("AOTI_DEVICE_KEY", "cpu"))
+    if kind not in ("", own):
         raise ConfigError(
-            f"device: {path} was compiled for {own.type}; leave it out, or export again without "
-            "aot=true"
+            f"device: {path} was compiled for {own}; leave it out, or export again without aot=true"
         )
-    return package, wanted or own
+    return package, device_of(device or own)
 
 
 @contextlib.contextmanager

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import ipaddress
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict
@@ -26,6 +28,7 @@ _MULTIPART = (
 )
 
 _LATE = 408
+_HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(?::\d*)?")
 
 
 class PredictQuery(BaseModel):
@@ -52,7 +55,7 @@ class SampleQuery(BaseModel):
 _QUERIES: dict[str, type[BaseModel]] = {"/predict": PredictQuery, "/sample": SampleQuery}
 
 
-def make_app(service: Service, name: str) -> FastAPI:
+def make_app(service: Service, name: str, local: bool = False) -> FastAPI:
     """Return the application; it closes the service when it ends.
 
     Other origins may not read its answers (there are no CORS headers), and its page loads nothing
@@ -61,6 +64,8 @@ def make_app(service: Service, name: str) -> FastAPI:
     Args:
         service: answers.
         name: of the model, for people.
+        local: whether only this machine reaches it. It then answers requests for this machine's own
+            names alone: a page whose name was made to mean this machine gets nothing.
     """
 
     @contextlib.asynccontextmanager
@@ -69,7 +74,12 @@ def make_app(service: Service, name: str) -> FastAPI:
         await asyncio.to_thread(service.close)
 
     app = FastAPI(
-        title="visionkit", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan
+        title="visionkit",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        dependencies=[Depends(_check_host)] if local else [],
     )
     _answer_errors(app)
 
@@ -105,6 +115,21 @@ def make_app(service: Service, name: str) -> FastAPI:
         return HTMLResponse(page(), headers=HEADERS)
 
     return app
+
+
+async def _check_host(request: Request) -> None:
+    """Refuse a request for a name that isn't this machine's own.
+
+    Raises:
+        RefusedError: 421.
+    """
+    host = request.headers.get("host", "")
+    parts = _HOST.fullmatch(host)
+    name = parts[1].strip("[]").lower() if parts else ""
+    with contextlib.suppress(ValueError):
+        if name == "localhost" or ipaddress.ip_address(name).is_loopback:
+            return
+    raise RefusedError(421, f"{host!r} isn't served here; ask for localhost or 127.0.0.1")
 
 
 async def _body(request: Request, service: Service) -> bytes:

@@ -66,6 +66,7 @@ class Batcher:
                 raise RuntimeError("the batcher is closed")
             self._waiting.append(job)
             self._changed.notify()
+        job.answer.add_done_callback(self._drop)
         return job.answer
 
     def close(self) -> None:
@@ -74,6 +75,12 @@ class Batcher:
             self._closed = True
             self._changed.notify()
         self._thread.join()
+
+    def _drop(self, answer: "Future[Any]") -> None:
+        """Hold nothing of what was taken back."""
+        if answer.cancelled():
+            with self._changed:
+                self._waiting = [job for job in self._waiting if job.answer is not answer]
 
     def _work(self) -> None:
         while batch := self._next():

@@ -4,7 +4,6 @@ import importlib.util
 import ipaddress
 import os
 import socket
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,7 @@ def run(cfg: Any, console: "Console | None" = None) -> None:
     """
     _check_installed()
     settings = _settings(cfg)
-    from PIL.Image import DecompressionBombWarning
+    from PIL import Image as Pillow
     from rich.console import Console
 
     from visionkit.data.cores import cores
@@ -43,7 +42,7 @@ def run(cfg: Any, console: "Console | None" = None) -> None:
     from visionkit.serve.limits import Limits
     from visionkit.serve.service import Service
 
-    warnings.simplefilter("ignore", DecompressionBombWarning)  # limits are ours to tell
+    Pillow.MAX_IMAGE_PIXELS = None  # limits are ours to tell
     console = console or Console()
     limits = Limits(
         batch_size=settings["batch_size"],
@@ -60,8 +59,7 @@ def run(cfg: Any, console: "Console | None" = None) -> None:
         predictor.options = options_from(settings["predict"], predictor.options)
         service = Service(predictor, limits)
         service.warm_up()
-        app = make_app(service, Path(path).name)
-        listening.listen(_BACKLOG)
+        app = make_app(service, Path(path).name, is_local(listening))
         _tell(console, settings["host"], listening)
         try:
             server(app, limits.timeout).run(sockets=[listening])
@@ -102,7 +100,7 @@ def server(app: "FastAPI", patience: float) -> "uvicorn.Server":
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """Return a socket on that address, which doesn't listen yet.
+    """Return a socket that listens on that address.
 
     Raises:
         ConfigError: there is no such host, or the port is taken or not allowed.
@@ -111,14 +109,14 @@ def bound(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except OSError as error:
-        raise ConfigError(
-            f"host: there is no {host!r} ({error.strerror}); try host=127.0.0.1"
-        ) from error
+    except (OSError, UnicodeError) as error:
+        cause = getattr(error, "strerror", None) or "it isn't the name of one"
+        raise ConfigError(f"host: there is no {host!r} ({cause}); try host=127.0.0.1") from error
     listening = socket.socket(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
         raise ConfigError(
@@ -136,10 +134,16 @@ def _check_installed() -> None:
             )
 
 
+def is_local(listening: socket.socket) -> bool:
+    """Whether only this machine reaches a socket."""
+    address: str = listening.getsockname()[0]
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+
+
 def _tell(console: "Console", host: str, listening: socket.socket) -> None:
     """Say where the service is, and who can reach it."""
     address, port = listening.getsockname()[:2]
-    if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+    if not is_local(listening):
         console.print(
             f"warning: host={host}: whoever reaches this machine can use the service, which asks "
             "for no password; host=127.0.0.1 keeps it to this machine",

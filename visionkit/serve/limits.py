@@ -18,6 +18,8 @@ READ_ON = 1 << 26
 """Bytes of a refused body that are read, and thrown away,"""
 PATIENCE = 2.0
 """and the seconds that they may take."""
+SCANS = 100
+"""Of a JPEG: each goes over all of its pixels, and ten are usual."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +143,11 @@ def decode(data: bytes, stated: tuple[int, int]) -> Image:
         [H, W, 3] uint8 RGB, upright.
 
     Raises:
-        RefusedError: 422, it is damaged, or isn't of the size that its header states.
+        RefusedError: 422, it is damaged, isn't of the size that its header states, or is a JPEG of
+            more than :data:`SCANS` scans.
     """
+    if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > SCANS:
+        raise RefusedError(422, f"the picture has more than {SCANS} scans; save it anew")
     try:
         image = decode_image(data, "the picture")
     except DataError as error:

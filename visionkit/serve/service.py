@@ -3,14 +3,15 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
-from visionkit.errors import ConfigError, VisionkitError
+from visionkit.errors import ConfigError
 from visionkit.geometry import Image
+from visionkit.options import options_from
 from visionkit.predictor import Predictor
 from visionkit.render import draw, grid
 from visionkit.results import Generated
@@ -114,12 +115,8 @@ class Service:
             raise RefusedError(
                 409, "this model makes pictures from noise; ask with GET /sample?n=4"
             )
-        try:
+        with _refusing():
             self.predictor.stream(_DOT, **asked._asdict())  # checks, and computes nothing yet
-        except ValueError as error:
-            raise RefusedError(422, str(error)) from error
-        except ConfigError as error:
-            raise RefusedError(422, "; ".join(error.problems)) from error
         if form == "png" and self.predictor.runtime.says not in ("masks", "pictures"):
             line = "this model's results are no pictures; ask for json, or image to have them drawn"
             raise RefusedError(422, f"format: {line}")
@@ -138,10 +135,10 @@ class Service:
         start = time.perf_counter()
         async with self._in_time():
             size = await self._in_pool(stated_size, data, self.limits.max_pixels)
-            async with self._open:
-                image = await self._in_pool(decode, data, size)
-                result = await asyncio.wrap_future(self._batcher.submit(asked, image))
-                return await self._in_pool(_answer, image, result, form, start)
+            async with self._place() as following:
+                image = await following(self._pool.submit(decode, data, size))
+                result = await following(self._batcher.submit(asked, image))
+                return await following(self._pool.submit(_answer, image, result, form, start))
 
     async def sample(self, wanted: Wanted, form: Form) -> Answer:
         """Make pictures from noise.
@@ -155,11 +152,12 @@ class Service:
             raise RefusedError(409, "this model looks at pictures; send one with POST /predict")
         if not 1 <= wanted.n <= SAMPLES or wanted.seed < 0:
             raise RefusedError(422, f"n is 1 to {SAMPLES} and seed 0 or more")
+        with _refusing():
+            options = options_from({"truncation": wanted.truncation}, self.predictor.options)
+            self.predictor.runtime.check_options(options)
+            self.predictor.numbers(wanted.label, wanted.n)
         async with self._in_time():
-            try:
-                made = await asyncio.wrap_future(self._batcher.submit(wanted, None))
-            except (ValueError, VisionkitError) as error:
-                raise RefusedError(422, str(error)) from error
+            made = await asyncio.wrap_future(self._batcher.submit(wanted, None))
             return await self._in_pool(_answer_made, made, form, start)
 
     def state(self) -> dict[str, Any]:
@@ -182,6 +180,31 @@ class Service:
             line = f"no answer within {self.limits.timeout:g} s; try again when there is less to do"
             raise RefusedError(504, line) from error
 
+    @contextlib.asynccontextmanager
+    async def _place(self) -> AsyncIterator[Callable[["Future[Done]"], Awaitable[Done]]]:
+        """Hold a place for a decoded picture, until the last step that was followed is done.
+
+        A thread may have the picture in hand for longer than anybody waits for its answer.
+        """
+        await self._open.acquire()
+        loop, steps = asyncio.get_running_loop(), list[Future[Any]]()
+
+        def following(step: "Future[Done]") -> Awaitable[Done]:
+            steps[:] = [step]
+            return asyncio.wrap_future(step)
+
+        def leave(_: Any = None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended before the thread
+                loop.call_soon_threadsafe(self._open.release)
+
+        try:
+            yield following
+        finally:
+            if steps:
+                steps[-1].add_done_callback(leave)
+            else:
+                leave()
+
     async def _in_pool(self, work: Callable[..., Done], *arguments: Any) -> Done:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
@@ -192,6 +215,17 @@ class Service:
             return [made] * len(items)
         workers = self.limits.workers if len(items) > 1 else 0
         return self.predictor.predict(items, batch_size=size, workers=workers, **kind._asdict())
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Answer for options that aren't possible."""
+    try:
+        yield
+    except ValueError as error:
+        raise RefusedError(422, str(error)) from error
+    except ConfigError as error:
+        raise RefusedError(422, "; ".join(error.problems)) from error
 
 
 def _answer(image: Image, result: Any, form: Form, start: float) -> Answer:

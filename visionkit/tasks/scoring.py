@@ -21,6 +21,7 @@ from visionkit.ops.nested import map_tensors
 from visionkit.options import PredictOptions
 from visionkit.results import Generated, Result
 from visionkit.runtimes.base import Runtime, latents
+from visionkit.runtimes.torch_math import full_precision
 
 
 class Scorer:
@@ -72,20 +73,6 @@ class Scorer:
             figures |= from_first_rank(self.evaluator.compute)
         self.losses = losses
         return figures | {"loss": sum(losses.values()), "images": float(images)}
-
-
-@contextlib.contextmanager
-def full_precision() -> Iterator[None]:
-    """Compute in float32 without TensorFloat shortcuts."""
-    precision = torch.get_float32_matmul_precision()
-    convolutions = torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(precision)
-        torch.backends.cudnn.allow_tf32 = convolutions
 
 
 @contextlib.contextmanager
