@@ -69,7 +69,7 @@ class ProposalNetwork(nn.Module):
                 x = F.relu(conv(x), inplace=True)
             said = F.conv2d(x, weight, bias).permute(0, 2, 3, 1)
             objectness.append(said[..., :ratios].flatten(1))
-            deltas.append(said[..., ratios:].unflatten(-1, (ratios, 4)).flatten(1, 3))
+            deltas.append(torch.unflatten(said[..., ratios:], -1, (ratios, 4)).flatten(1, 3))
         return torch.cat(objectness, 1), torch.cat(deltas, 1)
 
 
