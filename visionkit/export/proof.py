@@ -154,10 +154,11 @@ class Proof:
         if self.rows:
             table = Table(header_style="bold", **how)
             for heading in ("canvas", "batch", *names):
-                table.add_column(heading, justify="right", no_wrap=True)
+                width = max(len(heading), 7)  # on a narrow screen the picture's name gives way
+                table.add_column(heading, justify="right", no_wrap=True, min_width=width)
             table.add_column("worst picture", no_wrap=True, overflow="ellipsis")
             for row in self.rows:
-                canvas = f"{row.canvas[0]} x {row.canvas[1]}"
+                canvas = f"{row.canvas[0]}x{row.canvas[1]}"
                 values = (_short(row.difference[name]) for name in names)
                 picture = Text(Path(self.worst(row)).name)
                 table.add_row(canvas, str(row.batch), *values, picture)
@@ -223,7 +224,7 @@ def prove_file(
 
 
 def _short(value: float) -> str:
-    return f"{value:.3g}"
+    return f"{value:.2g}"
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
