@@ -175,7 +175,7 @@ def test_what_is_written_and_printed():
     console = Console(file=io.StringIO(), width=120)
     found.show(console)
     text = console.file.getvalue()
-    assert "96 x 64" in text
+    assert "96x64" in text
     assert [line.split() for line in text.splitlines() if line.startswith("AP")] == [
         ["AP", "0.5000", "-", "1.5"]
     ]

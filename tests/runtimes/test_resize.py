@@ -24,4 +24,5 @@ def test_the_same_as_torch(shape: tuple[int, int], size: tuple[int, int]) -> Non
     wanted = F.interpolate(torch.from_numpy(plane)[None, None], size, mode="bilinear")[0, 0]
     made = resize(plane, size)
     assert made.dtype == np.float32
-    np.testing.assert_allclose(made, wanted.numpy(), rtol=0, atol=1e-6)
+    # a place near 40 is rounded to 4e-6, and torch's builds differ in where they round
+    np.testing.assert_allclose(made, wanted.numpy(), rtol=0, atol=4e-6)

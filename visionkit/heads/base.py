@@ -78,7 +78,6 @@ class Head(nn.Module, ABC):
     def decode(self, raw: Any) -> Any:
         """Return batched tensors of fixed size in canvas pixels: what an exported file gives."""
 
-    @abstractmethod
     def outputs(self, raw: Any, how: Graph) -> dict[str, Tensor]:
         """Return what an exported file gives, by name; see :class:`visionkit.about.About`.
 
@@ -86,8 +85,11 @@ class Head(nn.Module, ABC):
         is in the pictures.
 
         Raises:
-            ConfigError: this head can't be exported so.
+            ConfigError: this head can't be exported so, or doesn't say how.
         """
+        raise ConfigError(
+            f"checkpoint: {type(self).__name__} doesn't say what a file gives; write its outputs()"
+        )
 
     @abstractmethod
     def predict(self, raw: Any, batch: Batch) -> list[Result]:
