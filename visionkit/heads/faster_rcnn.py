@@ -1,5 +1,6 @@
 """Two-stage detection: proposals, then classes and boxes of each (Ren et al. 2015)."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -46,6 +47,13 @@ class RcnnRaw:
 
     features: tuple[Tensor, ...]
     said: Anchored
+
+
+def _in_full(device: str) -> contextlib.AbstractContextManager[None]:
+    """Compute in float32; programs do so anyway, and can't be loaded with such a region."""
+    if torch.compiler.is_exporting():
+        return contextlib.nullcontext()
+    return torch.autocast(device, enabled=False)
 
 
 class FasterRcnnHead(Head):
@@ -209,7 +217,7 @@ class FasterRcnnHead(Head):
 
         Where there are fewer above ``score_floor``, the scores of the rest are -1.
         """
-        with torch.autocast(raw.said.anchors.device.type, enabled=False):
+        with _in_full(raw.said.anchors.device.type):
             boxes, real = propose(raw.said, self.proposals, self.proposals, self.rpn_nms_iou)
         pictures, count = real.shape
         image = torch.arange(pictures, device=boxes.device)[:, None].expand(-1, count).reshape(-1)
@@ -222,7 +230,7 @@ class FasterRcnnHead(Head):
             row[seen] = row[: len(seen)].clone()
             row.clamp_(max=len(seen) - 1)
         found = self._refined(raw, boxes, image)
-        with torch.autocast(boxes.device.type, enabled=False):
+        with _in_full(boxes.device.type):
             scores = torch.where(real.flatten()[:, None], found.scores[row], -1.0)
             scores = scores.view(pictures, -1)
             scores = torch.where(scores >= self.score_floor, scores, -1.0)
