@@ -66,7 +66,7 @@ class About:
         precision: ``fp32``, ``fp16`` or ``int8``.
         data: the training run's data configuration, plain.
         evaluator: the training run's evaluator configuration, plain.
-        run: the checkpoint's path, its SHA-256 and the epoch, as far as they are known.
+        run: the checkpoint's file name, its SHA-256 and the epoch, as far as they are known.
         versions: of the packages that trained and exported it.
         format: of this entry.
     """

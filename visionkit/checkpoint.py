@@ -104,7 +104,7 @@ def entry(
         "data": dict(data),
         "evaluator": None if evaluator is None else _with_places(evaluator),
         "predict": dict(predict),
-        "versions": {name: _version(name) for name in _VERSIONS},
+        "versions": {name: version_of(name) for name in _VERSIONS},
     }
 
 
@@ -120,7 +120,8 @@ def _with_places(node: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """The version of an installed package, ``unknown`` if there is none."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -188,13 +189,17 @@ def trained_state(content: Mapping[str, Any]) -> dict[str, Tensor]:
     return {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
 
 
-def load_model(path: str | Path) -> Loaded:
+def load_model(path: str | Path, content: Mapping[str, Any] | None = None) -> Loaded:
     """Rebuild the model of a checkpoint, ready to predict.
+
+    Args:
+        path: of the file.
+        content: as :func:`read` gives it, where it has been read.
 
     Raises:
         CheckpointError: the file is no visionkit checkpoint or doesn't fit this version.
     """
-    content = read(path)
+    content = read(path) if content is None else content
     about = content["visionkit"]
     classes = tuple(about["classes"])
     try:

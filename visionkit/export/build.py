@@ -4,12 +4,11 @@ import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
 from visionkit.about import About
-from visionkit.checkpoint import Loaded
+from visionkit.checkpoint import Loaded, version_of
 from visionkit.errors import ConfigError
 from visionkit.export import onnx, program
 from visionkit.export.tracing import trace
@@ -89,7 +88,7 @@ def build_file(
         data=loaded.data,
         evaluator=loaded.evaluator,
         run=dict(run or {}),
-        versions={name: _version(name) for name in _PACKAGES},
+        versions={name: version_of(name) for name in _PACKAGES},
         **source.facts,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,10 +115,3 @@ def origin(path: str | Path, content: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"checkpoint": Path(path).name, "sha256": digest}
     found |= {key: content[key] for key in ("epoch", "global_step") if key in content}
     return found | {"trained with": content["visionkit"].get("versions", {})}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "none"

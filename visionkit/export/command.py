@@ -16,7 +16,7 @@ from visionkit.evaluate import evaluator_of, open_data
 from visionkit.export.build import build_file, origin
 from visionkit.export.parity import proving_options, spread, tolerance
 from visionkit.export.precision import Inputs, to_fp16, to_int8
-from visionkit.export.proof import prove_file
+from visionkit.export.proof import prove_file, splits_of
 from visionkit.export.tracing import said
 from visionkit.export.worth import Verdict, keep_if_worth_it, weigh
 from visionkit.geometry import Letterbox
@@ -67,16 +67,17 @@ def run(cfg: Any, console: "Console | None" = None) -> Path:
     console = console or Console()
     _check(settings)
     path, folder = settings["checkpoint"], Path(settings["run_dir"])
-    loaded = load_model(path)
+    content = read(path)
+    loaded = load_model(path, content)
     proven = bool(settings["proof"]["images"]) or settings["proof"]["scored"] != 0
     if proven:  # a misspelt folder should not wait for the file
         _check_judged(loaded, settings)
-        open_data(CheckpointSubject(loaded), settings, *_splits(settings))
+        open_data(CheckpointSubject(loaded), settings, *splits_of(settings))
     if settings["precision"] == "int8" and loaded.model.says != "noise":
         open_data(CheckpointSubject(loaded), settings, "train")
     folder.mkdir(parents=True, exist_ok=True)
     _clear(folder)
-    about = _write(loaded, settings, folder, origin(path, read(path)), console)
+    about = _write(loaded, settings, folder, origin(path, content), console)
     file = folder / f"{DRAFT}{ENDS[settings['format']]}"
     runtime = cast(ExportedRuntime, load_runtime(file, "cpu"))
     if proven:
@@ -121,10 +122,6 @@ def _check_judged(loaded: Loaded, settings: Mapping[str, Any]) -> None:
             "checkpoint with an evaluator, or take precision=fp32 and proof.images=12, or no proof "
             "by proof.images=0 proof.scored=0"
         )
-
-
-def _splits(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    return ("test", "val") if settings["split"] == "auto" else (settings["split"],)
 
 
 def _write(
@@ -206,7 +203,7 @@ def _scoring(loaded: Loaded, settings: Mapping[str, Any]) -> tuple[Any, Any]:
     subject, wanted = CheckpointSubject(loaded), settings["proof"]["scored"]
     if wanted == 0 or subject.evaluator is None:
         return None, "max"
-    truth = open_data(subject, settings, *_splits(settings))
+    truth = open_data(subject, settings, *splits_of(settings))
     truth.leave_only(spread(truth.index, wanted))
     factory = evaluator_of(subject, settings)
     mode = make_evaluator(factory, truth.data, truth.split).mode

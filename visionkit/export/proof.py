@@ -201,8 +201,7 @@ def prove_file(
     """
     about, wanted, subject = file.about, settings["proof"], CheckpointSubject(loaded)
     limits = tolerance(about.precision, wanted)
-    splits = ("test", "val") if settings["split"] == "auto" else (settings["split"],)
-    truth = open_data(subject, settings, *splits)
+    truth = open_data(subject, settings, *splits_of(settings))
     reference, options = NetworkRuntime(loaded), proving_options(about)
     pictures = pictures_of(truth.index, wanted["images"])
     slack = limits.get("scores", SLACK)
@@ -221,6 +220,11 @@ def prove_file(
     if proof.problem is not None:
         raise ParityError(proof.problem)
     return proof
+
+
+def splits_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The splits of which the first that is there is the one to prove a file on."""
+    return ("test", "val") if settings["split"] == "auto" else (settings["split"],)
 
 
 def _short(value: float) -> str:
