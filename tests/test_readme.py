@@ -63,7 +63,7 @@ def run(command: str, folder: Path) -> str:
         words += QUICK
     if "serve" in command:
         return serve(words, folder)
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
