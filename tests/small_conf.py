@@ -70,6 +70,7 @@ resume: null
 allow: [miniparts]
 model: {name: null, weights: none, norm: batch, compile: false, channels_last: false}
 ema: {decay: 0.9, ramp: 10}
+checkpoints: {every_n_train_steps: null, keep_previous: true}
 predict: {confidence: 0.25, iou: 0.6, max_detections: 300, flip: false,
           scales: [1.0], window: null, overlap: 0.5, truncation: 1.0, reverse: false}
 neck: {_target_: miniparts.Neck, width: 1}

@@ -1,11 +1,13 @@
 """Which checkpoint a run continues, and whether it can."""
 
 import json
-import shutil
+import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
 from torch.optim import Optimizer
 from yaml import YAMLError
@@ -13,42 +15,127 @@ from yaml import YAMLError
 from visionkit.checkpoint import read, trained_state
 from visionkit.errors import CheckpointError
 from visionkit.models.base import Network
+from visionkit.run_folder import BEST, LAST, PREVIOUS, damage
+
+log = logging.getLogger(__name__)
 
 _MAY_DIFFER = ("run_dir", "resume")
+
+
+class Position(NamedTuple):
+    """Where training goes on: the epoch, how many of its batches are done, and steps in all."""
+
+    epoch: int
+    batches: int
+    step: int
 
 
 def find_resume(cfg: Mapping[str, Any]) -> Path | None:
     """Return the file to continue, or None for a fresh start.
 
-    ``resume=auto`` takes ``last.ckpt`` of the given ``run_dir``; if that has none, of the newest
-    folder beside it whose configuration is the same and which wasn't finished.
+    ``resume=auto`` takes the checkpoint of the given ``run_dir``; where no run has begun there,
+    that of the newest folder beside it whose configuration is the same and which wasn't finished.
+    A folder's checkpoint is its ``last.ckpt``, or if that is damaged the one before it.
 
     Args:
         cfg: the run's plain configuration.
 
     Raises:
-        CheckpointError: the file that ``resume`` names isn't there.
+        CheckpointError: the file that ``resume`` names isn't there, or all of them are damaged.
     """
     resume = cfg["resume"]
     if resume is None:
         return None
     if resume != "auto":
         path = Path(resume)
-        if path.is_dir():
-            path = path / "checkpoints" / "last.ckpt"
-        if not path.is_file():
-            raise CheckpointError(f"resume: {path}: no such checkpoint; give a last.ckpt")
-        return path
+        if not path.is_dir():
+            return _given(path)
+        found = _newest_whole(path)
+        if found is None:
+            raise CheckpointError(
+                f"resume: {path / 'checkpoints' / LAST}: no such checkpoint; give a last.ckpt"
+            )
+        return found
     folder = Path(cfg["run_dir"])
-    own = folder / "checkpoints" / "last.ckpt"
-    if own.is_file():
+    own = _newest_whole(folder)
+    if own is not None:
         return own
-    runs = folder.parent.glob("*/checkpoints/last.ckpt")
-    for last in sorted(runs, key=lambda p: p.stat().st_mtime, reverse=True):
-        home = last.parent.parent
-        if not _finished(home / "metrics.json") and _same(home / "config.yaml", cfg):
-            return last
+    if (folder / "config.yaml").is_file():
+        _tell(f"resume: {folder}: its run has no checkpoint yet; it starts afresh")
+        return None
+    homes = {file.parent.parent for file in folder.parent.glob(f"*/checkpoints/{LAST}")}
+    homes |= {file.parent.parent for file in folder.parent.glob(f"*/checkpoints/{PREVIOUS}")}
+    for home in sorted(homes, key=_time, reverse=True):
+        if finished_figures(home) is None and _same(home / "config.yaml", cfg):
+            return _newest_whole(home)
+    _tell(f"resume: no unfinished run like this one in {folder.parent}; it starts afresh")
     return None
+
+
+def _given(path: Path) -> Path:
+    if not path.is_file():
+        raise CheckpointError(f"resume: {path}: no such checkpoint; give a last.ckpt")
+    previous = path.with_name(PREVIOUS)
+    reason = damage(path) if path.name == LAST and previous.is_file() else None
+    if reason:
+        raise CheckpointError(f"resume: {reason}; resume={previous} is the one before it")
+    return path
+
+
+def _newest_whole(folder: Path) -> Path | None:
+    """The checkpoint of a run's folder to go on from, None if it has none.
+
+    Raises:
+        CheckpointError: there is none but damaged ones.
+    """
+    last, previous = (folder / "checkpoints" / name for name in (LAST, PREVIOUS))
+    reason = damage(last)
+    if reason is None and last.is_file():
+        return last
+    before = damage(previous)
+    if before is None and previous.is_file():
+        _tell(f"resume: {reason or f'{last} is gone'}; the one before it is used, {previous}")
+        return previous
+    if reason or before:
+        best = folder / "checkpoints" / BEST
+        weights = f", from model.weights={best}" if best.is_file() else ""
+        raise CheckpointError(
+            f"resume: {reason or before}, and no checkpoint before it is whole; start anew in "
+            f"another run_dir{weights}"
+        )
+    return None
+
+
+@rank_zero_only
+def _tell(line: str) -> None:
+    log.warning("%s", line)
+
+
+def _time(home: Path) -> float:
+    return max(file.stat().st_mtime for file in (home / "checkpoints").glob("*.ckpt"))
+
+
+def nothing_left(cfg: Mapping[str, Any]) -> dict[str, float] | None:
+    """The figures of the run that ``resume=auto`` would continue, where it has come to its end.
+
+    Args:
+        cfg: the run's plain configuration; by another one a finished run goes on training.
+    """
+    folder = Path(cfg["run_dir"])
+    if cfg["resume"] != "auto" or not _same(folder / "config.yaml", cfg):
+        return None
+    return finished_figures(folder)
+
+
+def finished_figures(folder: Path) -> dict[str, float] | None:
+    """What a folder's ``metrics.json`` says, None where its run hasn't come to its end."""
+    try:
+        figures = json.loads((folder / "metrics.json").read_text())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(figures, dict) or "interrupted" in figures:
+        return None
+    return {k: math.nan if v is None else v for k, v in figures.items()}
 
 
 def check_resume(
@@ -56,7 +143,7 @@ def check_resume(
     model: Network,
     classes: tuple[str, ...] | None = None,
     optimizers: Sequence[Optimizer] = (),
-) -> tuple[int, int]:
+) -> Position:
     """See that training of ``model`` can go on from a checkpoint.
 
     Args:
@@ -66,7 +153,7 @@ def check_resume(
         optimizers: as built for the model's parameters, to be compared likewise.
 
     Returns:
-        The epoch to go on with, and how many batches of it are done.
+        Where it goes on.
 
     Raises:
         CheckpointError: the file is none, holds weights only, or is of another model.
@@ -104,7 +191,7 @@ def check_resume(
     now = progress["current"]
     ended = progress["is_last_batch"] and now["completed"] == now["ready"]
     batches = 0 if ended else now["completed"]
-    return loop["epoch_progress"]["current"]["processed"], batches
+    return Position(loop["epoch_progress"]["current"]["processed"], batches, content["global_step"])
 
 
 def _same_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> bool:
@@ -114,24 +201,6 @@ def _same_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> bool:
         return False
     a, b = set(ours[0]), set(theirs[0]) - {"initial_lr"}  # schedules add it
     return a <= b or b <= a
-
-
-def bring_best(resume: Path, folder: Path) -> None:
-    """Copy the best checkpoint so far when a run goes on in another folder of checkpoints.
-
-    The best figure is continued, so its weights must be there too, even if none is better.
-    """
-    source, target = resume.parent / "best.ckpt", folder / "best.ckpt"
-    if source.is_file() and not target.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-
-
-def _finished(file: Path) -> bool:
-    try:
-        return "interrupted" not in json.loads(file.read_text())
-    except (OSError, ValueError):
-        return False
 
 
 def _same(file: Path, cfg: Mapping[str, Any]) -> bool:
@@ -147,10 +216,3 @@ def _bare(cfg: Mapping[Any, Any]) -> str:
     kept = {str(k): v for k, v in cfg.items() if k not in _MAY_DIFFER}
     folder = json.dumps(str(cfg.get("run_dir")))[1:-1]
     return json.dumps(kept, sort_keys=True, default=str).replace(folder, "@")
-
-
-def keep_logs(folder: Path) -> None:
-    """Put CSV logs aside that a resumed run's logger would start afresh."""
-    for log in folder.glob("*/metrics.csv"):
-        number = len(list(log.parent.glob("metrics.*.csv"))) + 1
-        log.rename(log.with_name(f"metrics.{number}.csv"))

@@ -48,3 +48,13 @@ class StopEarly(EarlyStopping):
         monitor, mode = scorer.monitor
         self._watch(monitor, mode, self.patience)
         super().setup(trainer, pl_module, stage)
+
+    def on_fit_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Stay stopped, where a run that had stopped is resumed with no more patience."""
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue, with the patience that is asked for now."""
+        super().load_state_dict(state_dict | {"patience": self.patience})

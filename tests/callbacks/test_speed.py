@@ -1,0 +1,194 @@
+"""Model time told apart from loader time."""
+
+import csv
+import logging
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import lightning
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger
+
+from visionkit.callbacks import speed
+from visionkit.callbacks.speed import Speed, Step, mend, summary
+from visionkit.data.datamodule import DataModule
+from visionkit.data.prefetch import Loader
+
+LOADER, MODEL = 0.012, 0.006
+
+
+class Slow(torch.utils.data.Dataset):
+    def __len__(self) -> int:
+        return 30
+
+    def __getitem__(self, i: int) -> torch.Tensor:
+        time.sleep(LOADER / 2)
+        return torch.zeros(1)
+
+
+class Module(lightning.LightningModule):
+    def __init__(self, seconds: float = MODEL) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+        self.seconds = seconds
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        time.sleep(self.seconds)
+        return self.layer(batch).sum()
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        time.sleep(0.05)
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.fixture
+def told(monkeypatch) -> list[str]:
+    lines: list[str] = []
+    log = logging.getLogger("visionkit.callbacks.speed")
+    monkeypatch.setattr(log, "warning", lambda text, *values: lines.append(text % values))
+    return lines
+
+
+def fit(folder, callback, seconds: float = MODEL, cache: Any = None, epochs: int = 2):
+    def loader() -> Loader:
+        dataset = Slow()
+        dataset.cache = cache
+        return Loader(dataset, batch_size=2)
+
+    logger = CSVLogger(folder, name="", version="")
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        logger=logger,
+        callbacks=[callback],
+        log_every_n_steps=5,
+        num_sanity_val_steps=0,
+        limit_val_batches=2,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+    trainer.fit(Module(seconds), loader(), loader())
+    with open(folder / "metrics.csv") as file:
+        rows = list(csv.DictReader(file))
+    return [{k: float(v) for k, v in row.items() if k.startswith("speed/")} for row in rows]
+
+
+def test_what_is_logged_and_what_is_told(tmp_path, told):
+    rows = fit(tmp_path, Speed(share=0.5, after=20))
+    assert len(rows) == 6
+    for row in rows:
+        assert 1000 * LOADER <= row["speed/loader_ms"] < 3000 * LOADER
+        assert 1000 * MODEL <= row["speed/step_ms"] < 48  # and never validation's 50 ms
+        assert 10 < row["speed/images_per_second"] <= 2 / (LOADER + MODEL)
+    (line,) = told
+    assert line.startswith("training: the model waits for pictures ")
+    assert "; try " in line
+
+
+@pytest.mark.parametrize(
+    ("seconds", "cache", "after"),
+    [(5 * LOADER, None, 20), (MODEL, "kept", 20), (MODEL, None, 40)],
+)
+def test_when_nothing_is_told(tmp_path, told, seconds, cache, after):
+    """The model is slower; the first epoch fills a cache; there were too few batches."""
+    rows = fit(tmp_path, Speed(after=after), seconds, cache)
+    assert len(rows) == 6
+    assert told == []
+
+
+def test_figures_of_several_ranks():
+    steps = [Step(0.1, 0.02, 4), Step(0.3, 0.0, 4), Step(0.2, 0.1, 2)]
+    figures = summary(steps, 2)
+    assert figures["speed/loader_ms"] == pytest.approx(40)
+    assert figures["speed/step_ms"] == pytest.approx(100)
+    assert figures["speed/images_per_second"] == pytest.approx(2 * 10 / 0.6)
+
+
+class Event(SimpleNamespace):
+    """A moment of a GPU's clock, in milliseconds, maybe not reached yet."""
+
+    def query(self) -> bool:
+        return self.reached
+
+    def elapsed_time(self, later: "Event") -> float:
+        return later.at - self.at
+
+
+@pytest.mark.parametrize(("idle", "waited"), [(1.0, 0.001), (70.0, 0.05)])
+def test_waiting_counts_only_while_the_gpu_is_idle(idle, waited):
+    step = Step(0.1, 0.05, 4, (Event(at=3.0), Event(at=3.0 + idle, reached=True)))
+    assert step.known
+    step.settle()
+    assert step.waited == pytest.approx(waited)
+    assert not Step(0.1, 0.05, 4, (Event(at=3.0), Event(at=4.0, reached=False))).known
+
+
+def test_batches_that_a_gpu_has_not_come_to_are_logged_later(monkeypatch):
+    clock = iter(range(0, 1000, 10))
+    events: list[Event] = []
+
+    def moment() -> Event:
+        events.append(Event(at=float(next(clock)), reached=False))
+        return events[-1]
+
+    monkeypatch.setattr(speed, "_now_on_gpu", moment)
+    logged: list[Any] = []
+    loop = SimpleNamespace(_batches_that_stepped=0)
+    trainer: Any = SimpleNamespace(
+        current_epoch=0,
+        world_size=1,
+        is_global_zero=True,
+        log_every_n_steps=2,
+        train_dataloader=SimpleNamespace(waited=0.0),
+        fit_loop=SimpleNamespace(epoch_loop=loop),
+        loggers=[SimpleNamespace(log_metrics=lambda figures, step: logged.append(figures))],
+    )
+    module: Any = SimpleNamespace(device=torch.device("cuda"))
+    callback = Speed()
+    callback.on_train_start(trainer, module)
+    for step in range(4):
+        loop._batches_that_stepped = step
+        trainer.train_dataloader.waited += 100.0
+        callback.on_train_batch_start(trainer, module, None, step)
+        callback.on_train_batch_end(trainer, module, None, [0], step)
+        if step == 2:
+            for event in events:
+                event.reached = True
+    assert len(logged) == 1
+    assert logged[0]["speed/loader_ms"] == pytest.approx(10)  # of 100 s that the host waited
+
+
+class Data(DataModule):
+    def __init__(self, room: int | None) -> None:
+        self.room = room
+
+    def could_keep(self) -> int | None:
+        return self.room
+
+
+@pytest.mark.parametrize(
+    ("device", "workers", "room", "devices", "expected"),
+    [
+        ("cuda", 3, 2_500_000_000, 1, "data.num_workers=16, or data.cache=ram or disk (takes 2.5"),
+        ("cuda", 3, None, 4, "data.num_workers=4, or pictures stored at the size"),
+        ("cuda", 8, None, 2, "try pictures stored at"),
+        ("cpu", 0, None, 1, "data.num_workers=8,"),
+        ("cpu", 8, None, 1, "try pictures stored at"),
+    ],
+)
+def test_mends(monkeypatch, device, workers, room, devices, expected):
+    monkeypatch.setattr(speed, "cores", lambda: 16)
+    monkeypatch.setattr(speed, "default_workers", lambda: 8)
+    trainer = SimpleNamespace(
+        datamodule=Data(room),
+        train_dataloader=SimpleNamespace(num_workers=workers),
+        strategy=SimpleNamespace(root_device=torch.device(device)),
+        num_devices=devices,
+    )
+    assert expected in mend(trainer)
