@@ -7,12 +7,12 @@ import lightning
 import pytest
 import torch
 from omegaconf import open_dict
-from runs import two_processes
+from ranks import on_ranks
 from small_gans import MODELS, make_images, make_sides, small_run
 
 from visionkit import train
 
-STEPS = 40
+STEPS = 50
 SECONDS = 400
 
 
@@ -63,7 +63,7 @@ def ranks(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    two_processes(_work, SECONDS, str(folder), port, str(images), str(sides))
+    on_ranks(_work, 2, SECONDS, str(folder), port, str(images), str(sides))
     return folder
 
 

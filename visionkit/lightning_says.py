@@ -37,7 +37,8 @@ def _of_lightning(error: Exception) -> bool:
 def quieten() -> None:
     """Leave out what Lightning says that tells a person nothing."""
     torch.set_float32_matmul_precision("high")
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
         ".*number of training batches.*smaller than the logging interval.*",
@@ -46,5 +47,6 @@ def quieten() -> None:
         ".*directory.*exists and is not empty.*",
         ".*module\\(s\\) in eval mode at the start.*",  # frozen norms are meant to be
         ".*your dataloader is not resumable.*",  # the sampler resumes
+        ".*recommended to use .self.log.*sync_dist=True.*",  # every rank has the same figures
     ):
         warnings.filterwarnings("ignore", message)

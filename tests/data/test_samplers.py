@@ -18,7 +18,17 @@ def test_evaluation_draws_every_picture_once_over_all_ranks(ranks):
     drawn = [[i for batch in s for i in batch] for s in samplers]
     assert sorted(i for part in drawn for i in part) == list(range(21))
     assert all(len(s) == len(list(s)) for s in samplers)
+    whole = [list(range(i, min(i + 4, 21))) for i in range(0, 21, 4)]
+    assert sorted(batch for s in samplers for batch in s) == whole  # a batch is the same on any
     assert list(EvalSampler(1, 4, 1, 2)) == []
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 5, 21])
+@pytest.mark.parametrize("batch_size", [1, 4, 16, 64])
+def test_no_rank_is_left_without_a_picture_to_score(ranks, batch_size):
+    samplers = [EvalSampler(21, batch_size, rank, ranks) for rank in range(ranks)]
+    assert min(len(s) for s in samplers) > 0
+    assert sorted(i for s in samplers for batch in s for i in batch) == list(range(21))
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
@@ -57,6 +67,28 @@ def test_balanced_sampling_draws_by_weight():
     keys = [key for batch in sampler for key in batch]
     assert len({(key.index, key.draw) for key in keys}) == len(keys)  # so repeats differ
     assert max(key.draw for key in keys) >= 1
+
+
+@pytest.mark.parametrize(("ranks", "batch_size"), [(2, 8), (3, 4), (2, 19)])
+def test_ranks_share_the_draws_of_balanced_sampling(ranks, batch_size):
+    weights = np.array([3.0] * 10 + [1.0] * 30)
+    samplers = [
+        TrainSampler(40, batch_size, (64, 64), weights=weights, rank=rank, ranks=ranks)
+        for rank in range(ranks)
+    ]
+    drawn, orders = [], []
+    for epoch in range(60):
+        for sampler in samplers:
+            sampler.set_epoch(epoch)
+        keys = [[key for batch in s for key in batch] for s in samplers]
+        every = [(key.index, key.draw) for part in keys for key in part]
+        assert len(set(every)) == len(every)  # no sample twice, on whichever ranks
+        drawn += [[key.index for key in part] for part in keys]
+        orders.append(tuple(index for index, _ in every))
+    assert len(set(orders)) == 60  # each epoch is another
+    for rank in range(ranks):  # and each rank's part by the weights
+        mine = np.concatenate(drawn[rank::ranks])
+        assert np.mean(mine < 10) == pytest.approx(0.5, abs=0.05)
 
 
 def test_what_has_come_before_is_counted():

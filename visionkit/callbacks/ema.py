@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from visionkit.models.base import Network
+from visionkit.ops.distributed import placed
 from visionkit.tasks.base import Task
 
 
@@ -38,7 +39,7 @@ class Ema(lightning.Callback):
         """Begin with the weights as they are, unless a checkpoint was loaded."""
         state = _evaluated(pl_module)
         if self.average:
-            self.average = {k: v.to(state[k].device) for k, v in self.average.items()}
+            self.average = {k: placed(v, state[k]) for k, v in self.average.items()}
         else:
             self.average = {k: v.detach().clone() for k, v in state.items()}
 
@@ -61,12 +62,16 @@ class Ema(lightning.Callback):
         self.updates += 1
         decay = self.decay * (1 - math.exp(-self.updates / self.ramp) if self.ramp else 1)
         state = _evaluated(pl_module)
-        floats = [k for k, v in state.items() if v.is_floating_point()]
-        torch._foreach_lerp_(
-            [self.average[k] for k in floats], [state[k] for k in floats], 1 - decay
-        )
-        for k in state.keys() - set(floats):
-            self.average[k].copy_(state[k])
+        floats: dict[type, list[str]] = {}  # what is cut up over ranks apart from what is whole
+        for k, v in state.items():
+            if v.is_floating_point():
+                floats.setdefault(type(v), []).append(k)
+            else:
+                self.average[k].copy_(v)
+        for names in floats.values():
+            torch._foreach_lerp_(
+                [self.average[k] for k in names], [state[k] for k in names], 1 - decay
+            )
 
     def on_validation_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule

@@ -94,12 +94,12 @@ class TrainSampler:
         else:
             order = rng.choice(self.count, self.count, p=self.weights)
         short = -self.count % self.ranks
+        rest = (self.count + short) // self.ranks % self.batch_size
+        if rest == 1 and self.count > self.ranks:
+            short += self.ranks  # a norm can't do with a batch of one small map
         if short:
             order = np.concatenate([order, np.resize(order, short)])
         mine, draws = order[self.rank :: self.ranks], nth(order)[self.rank :: self.ranks]
-        if len(mine) % self.batch_size == 1 and len(mine) > 1:
-            # a norm can't do with a batch of one small map
-            mine, draws = np.append(mine, mine[0]), np.append(draws, draws.max() + 1)
         whole = self.epoch >= round(self.epochs * (1 - self.close))
         skip, self.skip = self.skip, 0
         for batch, start in enumerate(range(0, len(mine), self.batch_size)):
@@ -134,20 +134,25 @@ def nth(values: NDArray[np.int64]) -> NDArray[np.int64]:
 class EvalSampler:
     """Every picture exactly once over all ranks: nothing padded, nothing dropped.
 
+    Whole batches are dealt out, so that a batch holds the same pictures whatever the number of
+    ranks: losses that are normalised by batch, and the last bits of results, are those of one rank.
+
     Args:
         count: number of pictures.
-        batch_size: for each rank.
+        batch_size: for each rank; lowered where ranks would be left without a batch.
         rank: of this process.
         ranks: number of processes.
     """
 
     def __init__(self, count: int, batch_size: int, rank: int = 0, ranks: int = 1) -> None:
-        self.mine = range(rank, count, ranks)
-        self.batch_size = batch_size
+        if ranks > 1:
+            batch_size = min(batch_size, max(1, (count - 1) // (ranks - 1)))
+        self.count, self.batch_size = count, batch_size
+        self.mine = range(rank * batch_size, count, ranks * batch_size)
 
     def __len__(self) -> int:
-        return -(-len(self.mine) // self.batch_size)
+        return len(self.mine)
 
     def __iter__(self) -> Iterator[list[int]]:
-        for start in range(0, len(self.mine), self.batch_size):
-            yield list(self.mine[start : start + self.batch_size])
+        for start in self.mine:
+            yield list(range(start, min(start + self.batch_size, self.count)))

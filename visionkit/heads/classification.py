@@ -17,7 +17,7 @@ from visionkit.errors import ConfigError
 from visionkit.heads.base import Graph, Head
 from visionkit.losses.classification import balance, binary, categorical, weigh
 from visionkit.ops.confidence import fit_temperature, mean_logits, probabilities
-from visionkit.ops.distributed import mean_over_ranks
+from visionkit.ops.distributed import normaliser
 from visionkit.results import Classification
 
 ACTIVATIONS = {
@@ -171,7 +171,7 @@ class ClassificationHead(Head):
             targets, weights = batch.labels.values.float(), self.class_weights.float()
             wanted = weigh(targets, weights, self.label_smoothing, self.exclusive)
             per_picture = binary if self.binary else categorical
-            total = mean_over_ranks(wanted.total).clamp(min=1e-6)
+            total = normaliser(wanted.total, 1e-6)
             return {"class": per_picture(raw.logits.float(), wanted, self.gamma).sum() / total}
 
     def decode(self, raw: ClassRaw) -> DecodedClasses:

@@ -12,6 +12,7 @@ from visionkit.heads.boxes import best_of
 from visionkit.losses.detection import smooth_offsets
 from visionkit.ops.assignment import Padded
 from visionkit.ops.box_coding import Weights, clip_boxes, decode_boxes, encode_boxes, has_area
+from visionkit.ops.distributed import normaliser
 from visionkit.ops.sampling import match_anchors, sample
 from visionkit.ops.suppression import unsuppressed
 
@@ -163,12 +164,12 @@ def proposal_losses(
         positives: at most this part of them is objects.
 
     Returns:
-        Two scalars, each divided by the number of anchors sampled.
+        Two scalars, each divided by the number of anchors sampled, the mean of all ranks.
     """
     matched = match_anchors(said.anchors, truth, *iou)
     most = int(count * positives)
     chosen = sample(matched.positive, matched.negative, count, most)
-    total = chosen.taken.sum().clamp(min=1)
+    total = normaliser(chosen.taken.sum().float(), 1.0)
     cost = F.binary_cross_entropy_with_logits(
         said.objectness.gather(1, chosen.place).float(), chosen.positive.float(), reduction="none"
     )

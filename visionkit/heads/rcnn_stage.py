@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from visionkit.losses.detection import smooth_offsets
 from visionkit.ops.box_coding import Weights, clip_boxes, decode_boxes, encode_boxes
 from visionkit.ops.boxes import generalised_iou
+from visionkit.ops.distributed import normaliser
 
 CONVS = 4
 BACKGROUND = 0.75
@@ -127,7 +128,7 @@ class BoxStage(nn.Module):
         objects: Tensor,
         box_loss: BoxLoss,
     ) -> tuple[Tensor, Tensor]:
-        """Losses of the classes and of the offsets of R boxes, each divided by R.
+        """Losses of the classes and of the offsets of R boxes, divided by R, the mean of all ranks.
 
         Args:
             logits: [R, K + 1].
@@ -137,7 +138,7 @@ class BoxStage(nn.Module):
             objects: [R, 4], where the object is; unused for background.
             box_loss: ``giou`` compares boxes instead of offsets (Rezatofighi et al. 2019).
         """
-        total = max(1, len(label))
+        total = normaliser(boxes.new_tensor(float(len(label))), 1.0)
         real = label > 0
         unit = boxes.new_zeros(4)
         unit[2:] = 1  # what isn't finite would spoil gradients even where it doesn't count

@@ -23,7 +23,7 @@ from visionkit.ops.boxes import (
     grid_points,
     suppress,
 )
-from visionkit.ops.distributed import mean_over_ranks
+from visionkit.ops.distributed import normaliser
 from visionkit.results import Detections
 
 MOST_PRIOR = 0.06
@@ -219,7 +219,7 @@ class YoloHead(Head):
         slot = match.target[image, point]
         quality = match.quality[image, point]
         wanted[image, point, truth.labels[image, slot]] = quality
-        total = mean_over_ranks(quality.sum()).clamp(min=1.0)
+        total = normaliser(quality.sum(), 1.0)
 
         true_boxes = truth.boxes[image, slot]
         sides = dense.sides[image, point].float()

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from visionkit.argtypes import Amount, Part, Range
 from visionkit.errors import ConfigError
 from visionkit.losses.classification import balance
-from visionkit.ops.distributed import mean_over_ranks
+from visionkit.ops.distributed import mean_over_ranks, normaliser
 from visionkit.results import VOID
 
 
@@ -242,8 +242,7 @@ def lovasz_softmax(p: Tensor, labels: Tensor) -> Tensor:
         costs.append(errors @ _jaccard_slopes(errors.detach(), truth, void))
     # a sum over nothing keeps the gradient where nothing is labelled
     lost = torch.stack(costs).sum() if costs else p[:0].sum()
-    total = mean_over_ranks((counts > 0).sum().to(p.dtype))
-    return lost / total.clamp(min=1e-6)
+    return lost / normaliser((counts > 0).sum().to(p.dtype), 1e-6)
 
 
 def _jaccard_slopes(errors: Tensor, truth: Tensor, void: Tensor) -> Tensor:
@@ -267,4 +266,4 @@ def _jaccard_slopes(errors: Tensor, truth: Tensor, void: Tensor) -> Tensor:
 
 def _mean(cost: Tensor, weight: Tensor) -> Tensor:
     """The weighted mean over the pixels of all ranks."""
-    return (cost * weight).sum() / mean_over_ranks(weight.sum()).clamp(min=1e-6)
+    return (cost * weight).sum() / normaliser(weight.sum(), 1e-6)

@@ -28,6 +28,20 @@ def mean_over_ranks(value: Tensor) -> Tensor:
     return value
 
 
+def normaliser(total: Tensor, least: float) -> Tensor:
+    """What a loss is divided by, so that batches on several ranks cost what one large one does.
+
+    Args:
+        total: of this rank, [].
+        least: of all ranks together.
+
+    Returns:
+        [], the mean over ranks, as gradients are averaged too; see :func:`mean_over_ranks`.
+    """
+    ranks = world_size() if torch.is_grad_enabled() else 1
+    return mean_over_ranks(total).clamp(min=least / ranks)
+
+
 def gather_objects(value: T) -> list[T]:
     """Return the picklable ``value`` of every rank, on every rank."""
     if world_size() == 1:
@@ -49,3 +63,13 @@ def from_first_rank(make: Callable[[], T]) -> T:
     made: list[Any] = [make() if rank() == 0 else None]
     dist.broadcast_object_list(made)
     return cast(T, made[0])
+
+
+def placed(tensor: Tensor, like: Tensor) -> Tensor:
+    """A whole tensor where another is: on its device, and in parts if that is."""
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    tensor = tensor.to(like.device)
+    if isinstance(like, DTensor) and not isinstance(tensor, DTensor):
+        return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)
+    return tensor
