@@ -1,0 +1,1 @@
+"""The parts of hyper-parameter search: :mod:`visionkit.tune` puts them together."""
