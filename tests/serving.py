@@ -8,6 +8,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import cv2
@@ -17,8 +18,15 @@ from numpy.typing import NDArray
 from visionkit.geometry import Image
 from visionkit.options import PredictOptions
 from visionkit.predictor import Predictor
-from visionkit.results import VOID, Classification, Detections, Generated, SemanticMask
-from visionkit.runtimes.base import Float, Runtime
+from visionkit.results import (
+    VOID,
+    Classification,
+    Detections,
+    Generated,
+    Joint,
+    SemanticMask,
+)
+from visionkit.runtimes.base import Float, Part, Runtime
 from visionkit.sample import ImageMeta
 from visionkit.serve.app import make_app
 from visionkit.serve.command import bound, server
@@ -96,6 +104,23 @@ class Inverts(Bright):
     def answer(self, image: NDArray[np.uint8], meta: ImageMeta, options: PredictOptions) -> Any:
         negative = np.ascontiguousarray(255 - image.transpose(1, 2, 0))
         return Generated(meta.letterbox.picture_to_image(negative))
+
+
+class Everything(Bright):
+    """What the models above say of a picture, all at once."""
+
+    task, says, classes = "multitask", "joint", ("background", "lamp", "7", "3", "0")
+    parts = MappingProxyType(
+        {
+            "things": Part("boxes", ("lamp",)),
+            "stuff": Part("masks", ("background", "lamp")),
+            "scene": Part("classes", ("7", "3", "0")),
+        }
+    )
+
+    def answer(self, image: NDArray[np.uint8], meta: ImageMeta, options: PredictOptions) -> Any:
+        said = {"things": Bright.answer, "stuff": Shades.answer, "scene": Says.answer}
+        return Joint({k: each(self, image, meta, options) for k, each in said.items()})  # type: ignore[arg-type]
 
 
 class Flat(Bright):

@@ -35,6 +35,13 @@ TASKS = {
         "augment": ["segmentation"],
         "experiment": ["finetune_masks"],
     },
+    "multitask": {
+        "model": ["joint"],
+        "parts": FOUND["parts"],
+        "weighting": FOUND["weighting"],
+        "data": ["joint_shapes", "joint_coco", "joint_sets"],
+        "augment": ["joint"],
+    },
     "generation": {
         "head": [name for name in FOUND["head"] if "discriminator" in name],
         "model": [
@@ -76,15 +83,18 @@ def test_a_file_composes_passes_the_check_and_builds(group, option, squares, tmp
     cfg = composed(group, option, squares, tmp_path)
     check(cfg)
     spec = plain(cfg)
-    needs_gpu = spec["trainer"]["accelerator"] == "gpu" and not torch.cuda.is_available()
+    needs_gpu = spec["trainer"]["accelerator"] != "cpu" if group == "trainer" else False
+    needs_gpu |= spec["trainer"]["accelerator"] == "gpu" or option in ("fsdp", "deepspeed")
+    needs_gpu &= not torch.cuda.is_available() or option in ("mps", "deepspeed")
     for name in ("callbacks", "logger", "augment", "scheduler", "optimizer", "evaluator", "data"):
         extra = {"augment": None, "seed": 0, "epochs": 1} if name == "data" else {}
         build(spec[name], name, **extra)
     if not needs_gpu:
         build(spec["trainer"], "trainer", logger=False, default_root_dir=str(tmp_path))
-    if group in ("model", "backbone", "neck", "head", "generator", "task"):
+    if group in ("model", "backbone", "neck", "head", "parts", "weighting", "generator", "task"):
         with torch.device("cpu"):
-            build_network(spec, 2, (64, 64))
+            classes = dict.fromkeys(spec["parts"], 2) if spec["parts"] else 2
+            build_network(spec, classes, (64, 64))
 
 
 @pytest.mark.parametrize("name", ["evaluate", "predict", "export", "benchmark", "serve"])

@@ -36,6 +36,7 @@ MONITORED = {
     "classification": ("accuracy",),
     "segmentation": ("miou",),
     "generation": ("kid", "l1"),
+    "multitask": ("score",),
 }
 
 
@@ -55,8 +56,12 @@ def run(command: str, folder: Path) -> str:
     else:
         assert words[0] == "python"
         words = [sys.executable, str(ROOT / words[1]), *words[2:]]
-    if "train" in command:
+    if any(word in command for word in ("train", "visionkit tune", "visionkit find")):
         words += TINY
+    if "visionkit tune" in command:
+        words = [word for word in words if not word.startswith("trials=")] + ["trials=1"]
+    if "visionkit find" in command:
+        words += ["lr.steps=20"]
     if "export" in command:
         words.append("proof.scored=0")  # of a network at random, ties decide the figure
     if "benchmark" in command:

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from visionkit.results import VOID, Classification, Detections, SemanticMask
+from visionkit.naming import named
+from visionkit.results import VOID, Classification, Detections, Joint, SemanticMask
 
 
 def said(*probabilities: float, exclusive: bool = True) -> Classification:
@@ -85,3 +86,29 @@ def test_probabilities_that_are_no_numbers_are_null_in_json() -> None:
     assert found.to_dict()["top"] == {"ant": 0.5, "bee": None}
     nothing = Classification(np.array([np.nan], np.float32), ("ant",)).to_dict()
     assert json.loads(json.dumps(nothing, allow_nan=False))["scores"] == [None]
+
+
+def test_several_parts() -> None:
+    boxes = Detections(
+        np.array([[0, 0, 4, 4], [2, 2, 6, 6]], np.float32),
+        np.array([0.75, 0.25], np.float32),
+        np.array([1, 0], np.int64),
+    )
+    mask = SemanticMask(np.zeros((2, 2), np.uint8))
+    result = Joint({"things": boxes, "stuff": mask})
+    assert result.classes == ()
+    known = named(result, (), {"things": ("ant", "bee"), "stuff": ("ground",), "other": ()})
+    assert known.summary() == "things: 1 bee, 1 ant; stuff: ground 100 %"
+    assert known.above(0.5).summary() == "things: 1 bee; stuff: ground 100 %"
+    assert result.scaled(2).parts["things"].boxes[1].tolist() == [4, 4, 12, 12]
+    assert result.scaled(2).parts["stuff"].labels.shape == (4, 4)
+    assert json.loads(json.dumps(known.to_dict())) == {
+        "things": {
+            "boxes": [[0, 0, 4, 4], [2, 2, 6, 6]],
+            "scores": [0.75, 0.25],
+            "labels": [1, 0],
+            "names": ["bee", "ant"],
+        },
+        "stuff": {"labels": [0], "names": ["ground"], "shares": [1.0]},
+    }
+    assert named(boxes, ("ant", "bee")).names == ["bee", "ant"]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from visionkit.errors import CheckpointError
@@ -12,6 +12,10 @@ PREFIX = "visionkit."
 """Of the keys among an ONNX file's metadata; each value is JSON."""
 DECODES = ("nms", "topk", "raw")
 """How far boxes are worked out inside the file."""
+JOINT = "joint"
+"""What a network with several heads answers with."""
+BETWEEN = "/"
+"""Stands between a part's name and what the part gives, in the names of outputs."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class About:
     ``masks``: ``probabilities`` [B, K, H, W] of each pixel of the canvas; raw: ``logits``
     [B, K, h, w].
     ``pictures`` and ``noise``: ``pictures`` [B, 3, H, W] uint8 RGB.
+    ``joint``: the outputs of each of ``parts``, such as ``detection/boxes``.
 
     Attributes:
         task: such as ``detection``.
@@ -68,6 +73,9 @@ class About:
         evaluator: the training run's evaluator configuration, plain.
         run: the checkpoint's file name, its SHA-256 and the epoch, as far as they are known.
         versions: of the packages that trained and exported it.
+        parts: of a joint network, by the name of each part: what is said of it in the place of
+            what is said of the whole (``says``, ``classes``, ``predict`` and other attributes), see
+            :meth:`part`; empty of others.
         format: of this entry.
     """
 
@@ -89,6 +97,7 @@ class About:
     evaluator: Mapping[str, Any] | None = None
     run: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     format: int = FORMAT
 
     @property
@@ -96,6 +105,11 @@ class About:
         """Height and width of the training run's canvas."""
         height, width = self.preprocess["canvas"]
         return height, width
+
+    def part(self, name: str) -> "About":
+        """Return what would be said of a file with nothing but this part of a joint network."""
+        said = dict(self.parts[name])
+        return replace(self, **said | {"classes": tuple(said["classes"]), "parts": {}})
 
     def strings(self) -> dict[str, str]:
         """Return texts by key, as ONNX metadata are: each a value in JSON."""
@@ -138,8 +152,11 @@ def from_plain(found: Mapping[str, Any], name: str) -> About:
         values = {k: v for k, v in found.items() if k in known}
         values["sizes"] = Sizes(**values["sizes"])
         values["classes"] = tuple(values["classes"])
-        return About(**values)
-    except (KeyError, TypeError) as error:
+        about = About(**values)
+        for part in about.parts:
+            about.part(part)
+        return about
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
             f"{name}: what it says of itself is damaged ({error}); export it again"
         ) from error

@@ -1,15 +1,16 @@
 """Samples stacked for the device."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from visionkit.results import Classification, Detections, Generated, Result, SemanticMask
-from visionkit.sample import Boxes, ImageMeta, Labels, Mask, Picture, Sample
+from visionkit.ops.nested import map_tensors
+from visionkit.results import Classification, Detections, Generated, Joint, Result, SemanticMask
+from visionkit.sample import Boxes, ImageMeta, Labels, Mask, Parts, Picture, Sample
 
 
 @dataclass(frozen=True)
@@ -117,13 +118,41 @@ class PictureTargets:
         ]
 
 
-Targets = BoxTargets | LabelTargets | MaskTargets | PictureTargets
+@dataclass(frozen=True)
+class JointTargets:
+    """Several targets of each picture.
+
+    Attributes:
+        parts: those of each part of a joint network, by the part's name. A batch of a set that
+            labels some parts alone has those.
+    """
+
+    parts: Mapping[str, BoxTargets | LabelTargets | MaskTargets | PictureTargets]
+
+    @staticmethod
+    def stack(targets: Sequence[Parts]) -> "JointTargets":
+        """Stack each part of several pictures of one set."""
+        names = targets[0].parts
+        return JointTargets({name: _stack([t.parts[name] for t in targets]) for name in names})
+
+    def truth(self, meta: Sequence[ImageMeta]) -> list[Result]:
+        """See :meth:`Batch.truth`."""
+        known = {name: part.truth(meta) for name, part in self.parts.items()}
+        return [Joint({name: known[name][i] for name in known}) for i in range(len(meta))]
+
+
+Targets = BoxTargets | LabelTargets | MaskTargets | PictureTargets | JointTargets
 _STACKED: dict[type, Any] = {
     Boxes: BoxTargets,
     Labels: LabelTargets,
     Mask: MaskTargets,
     Picture: PictureTargets,
+    Parts: JointTargets,
 }
+
+
+def _stack(targets: Sequence[Any]) -> Any:
+    return _STACKED[type(targets[0])].stack(targets)
 
 
 @dataclass(frozen=True)
@@ -166,6 +195,16 @@ class Batch:
         assert isinstance(self.targets, MaskTargets), "this head learns masks"
         return self.targets
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the parts that there are targets for; none where they are of one kind."""
+        return tuple(self.targets.parts) if isinstance(self.targets, JointTargets) else ()
+
+    def part(self, name: str) -> "Batch":
+        """The batch as the head of one part learns it."""
+        assert isinstance(self.targets, JointTargets), "these targets are of one kind"
+        return replace(self, targets=self.targets.parts[name])
+
     def truth(self) -> list[Result]:
         """The targets of each picture as a result would state them, in original pixels."""
         return self.targets.truth(self.meta)
@@ -184,12 +223,12 @@ class Batch:
         return replace(self, images=images)._map(Tensor.clone)
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        tensors: Any = {f.name: change(getattr(self.targets, f.name)) for f in fields(self.targets)}
-        return replace(self, images=change(self.images), targets=replace(self.targets, **tensors))
+        targets = map_tensors(self.targets, change)
+        return replace(self, images=change(self.images), targets=targets)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """Stack samples of one canvas size and one kind of target."""
     images = torch.from_numpy(np.stack([s.image for s in samples])).permute(0, 3, 1, 2)
-    targets = _STACKED[type(samples[0].target)].stack([s.target for s in samples])
+    targets = _stack([s.target for s in samples])
     return Batch(images.contiguous(), targets, tuple(s.meta for s in samples))

@@ -1,20 +1,16 @@
 """Self-contained checkpoints: a model can be rebuilt from the file alone, anywhere."""
 
-import contextlib
 import logging
-import os
-import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from visionkit.backbones.norms import group_norms
+from visionkit.checkpoint_io import AtomicCheckpointIO, load
 from visionkit.errors import CheckpointError, ConfigError
 from visionkit.models.base import Network
 from visionkit.models.build import build_network
@@ -35,7 +31,9 @@ PARTS = (
 """What a checkpoint may build from: nothing that reads, writes or runs."""
 
 _ENTRY = ("task", "spec", "classes", "preprocess", "data", "evaluator", "predict")
-_NODES = ("backbone", "neck", "head", "generator", "gan")
+_NODES = ("backbone", "neck", "head", "generator", "gan", "parts", "weighting")
+_MAY_DIFFER = ("head.", "heads.", "weighting.")
+"""How the names of tensors begin that a model needn't share with the one that it starts from."""
 _VERSIONS = ("visionkit", "torch", "torchvision", "lightning", "timm")
 
 
@@ -51,6 +49,7 @@ class Loaded:
         data: the training run's data configuration, plain.
         evaluator: the training run's evaluator configuration, plain.
         predict: the training run's options, see :class:`PredictOptions`.
+        parts: of a joint network, the names of each part's classes by label.
     """
 
     model: Network
@@ -60,6 +59,7 @@ class Loaded:
     data: dict[str, Any]
     evaluator: dict[str, Any] | None
     predict: dict[str, Any]
+    parts: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def entry(
@@ -72,6 +72,7 @@ def entry(
     evaluator: Mapping[str, Any] | None,
     predict: Mapping[str, Any],
     grey: bool = False,
+    part_classes: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """Make the plain ``visionkit`` entry of a checkpoint.
 
@@ -85,6 +86,7 @@ def entry(
         evaluator: plain evaluator configuration.
         predict: which predictions are kept.
         grey: whether all pictures are grey.
+        part_classes: names by label of each part of a joint network.
     """
     parts: dict[str, Any] = {name: dict(spec[name]) for name in _NODES if spec.get(name)}
     parts["backbone"]["weights"] = "none"  # the checkpoint has them
@@ -95,6 +97,7 @@ def entry(
         "task": task,
         "spec": parts,
         "classes": list(classes),
+        "parts": {name: list(names) for name, names in (part_classes or {}).items()},
         "preprocess": {
             "canvas": list(canvas),
             "mean": list(mean),
@@ -137,12 +140,7 @@ def read(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint; check the path")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise CheckpointError(
-            f"{path}: not a checkpoint, or a damaged one ({unreadable(path)}); give another file"
-        ) from error
+    content = load(path)
     if not isinstance(content, dict) or not isinstance(content.get("visionkit"), dict):
         raise CheckpointError(
             f"{path}: not a visionkit checkpoint (it has no visionkit entry); weights of other "
@@ -162,19 +160,6 @@ def read(path: str | Path) -> dict[str, Any]:
             "give another file"
         )
     return content
-
-
-def unreadable(path: Path) -> str:
-    """Say why torch can't read a file: its own words fill a page."""
-    with contextlib.suppress(OSError), path.open("rb") as stream:
-        start = stream.read(4)
-        if not start:
-            return "the file is empty"
-        if start == b"PK\x03\x04":
-            if zipfile.is_zipfile(path):
-                return "it holds more than tensors and plain data"
-            return "the file is truncated"
-    return "torch didn't write it"
 
 
 def model_state(content: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -202,11 +187,13 @@ def load_model(path: str | Path, content: Mapping[str, Any] | None = None) -> Lo
     content = read(path) if content is None else content
     about = content["visionkit"]
     classes = tuple(about["classes"])
+    parts = {name: tuple(names) for name, names in about.get("parts", {}).items()}
+    counts = {name: len(names) for name, names in parts.items()}
     try:
         height, width = about["preprocess"]["canvas"]
         channels = 1 if about["preprocess"].get("grey") else 3
         model = build_network(
-            about["spec"], len(classes), (height, width), channels, packages=PARTS
+            about["spec"], counts or len(classes), (height, width), channels, packages=PARTS
         )
         model.load_state_dict(model_state(content))
         predict = {f.name: about["predict"].get(f.name, f.default) for f in fields(PredictOptions)}
@@ -225,6 +212,7 @@ def load_model(path: str | Path, content: Mapping[str, Any] | None = None) -> Lo
         data=about["data"],
         evaluator=about["evaluator"],
         predict=predict,
+        parts=parts,
     )
 
 
@@ -237,11 +225,16 @@ def start_from(model: Network, path: str | Path) -> None:
     content = read(path)
     grouped = content["visionkit"]["spec"].get("grouped", ())
     for name in set(grouped) - set(model.grouped):
+        if not hasattr(model, name):
+            raise CheckpointError(
+                f"{path}: has the part {name}, which this model hasn't; choose the model that it "
+                "was trained with, or take its backbone by backbone.weights"
+            )
         group_norms(getattr(model, name))
     model.grouped = tuple(grouped)
     state, own = model_state(content), model.state_dict()
     fits = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    unlike = next((k for k in own if k not in fits and not k.startswith("head.")), None)
+    unlike = next((k for k in own if k not in fits and not k.startswith(_MAY_DIFFER)), None)
     if unlike is not None or len(fits) < len(own) / 2:
         such = f", not {unlike}" if unlike else ""
         raise CheckpointError(
@@ -267,44 +260,3 @@ def replace_model(path: str | Path, model: Network) -> None:
     else:
         content["state_dict"] |= {f"model.{k}": v for k, v in state.items()}
     AtomicCheckpointIO().save_checkpoint(content, path)
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target and renames, so that a failed save leaves the old file whole."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
-    ) -> None:
-        """Save ``checkpoint`` to ``path``.
-
-        Raises:
-            CheckpointError: the disk is full or the folder can't be written.
-        """
-        target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as stream:
-                torch.save(checkpoint, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, target)
-        except (OSError, RuntimeError) as error:
-            kept = "; the one before it is whole" if target.exists() else ""
-            raise CheckpointError(
-                f"{target}: the checkpoint can't be written ({_reason(error)}){kept}; "
-                "free some space or choose another run_dir, then resume"
-            ) from error
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-
-
-def _reason(error: BaseException) -> str:
-    """The system's words for what went wrong, also where torch hides them behind its own."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.strerror:
-            return seen.strerror
-        seen = seen.__cause__ or seen.__context__
-    return str(error).strip().splitlines()[0]

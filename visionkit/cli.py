@@ -25,6 +25,8 @@ commands:
   benchmark   checkpoint=FILE|model.onnx [runtimes= sizes= run_dir=]
   serve       checkpoint=FILE|model.onnx [host= port=]
   check_data  data=coco data.root=DIR [run_dir=]
+  tune        task=NAME space.KEY=RANGE [trials= pruner.name= run_dir=]
+  find        what=lr|batch_size task=NAME [lr.steps= batch_size.memory= run_dir=]
   list        [tasks, models, backbones, heads, data, experiments ...]
 
 options:

@@ -144,7 +144,12 @@ def _mend(
         return message, None
     unknown = "Could not override" in message or "Could not delete" in message
     line = _UNKNOWN if unknown else f": {_words(error, overrides[at])}"
-    return f"{key_of(overrides[at])}{line}", overrides[:at] + overrides[at + 1 :]
+    return f"{_place(overrides[at])}{line}", overrides[:at] + overrides[at + 1 :]
+
+
+def _place(override: str) -> str:
+    """The key that an override is about: of ``group@place=option`` the place."""
+    return override.partition("=")[0].partition("@")[2] or key_of(override)
 
 
 def _words(error: Exception, override: str) -> str:

@@ -13,7 +13,7 @@ from visionkit.argtypes import fit, nearest
 from visionkit.build import MISSING, first_line, problems, resolve
 from visionkit.compose import compose, config_dir
 from visionkit.errors import ConfigError
-from visionkit.schema import ADDED, FILES, LIMITS, NO_FILE, Node, Root
+from visionkit.schema import ADDED, FILES, LIMITS, NO_FILE, Node, Root, Sections, added_to
 from visionkit.schema_commands import ROOTS
 
 
@@ -89,11 +89,25 @@ def _section(schema: type, values: Any, path: str, allow: list[str]) -> list[str
     for name, hint in hints.items():
         where = f"{dot}{name}"
         mark = next(iter(getattr(hint, "__metadata__", ())), None)
-        if name in values:
+        if isinstance(mark, Node) and mark.instead and values.get(mark.instead):
+            found += _instead(mark.instead, name, values)
+        elif name in values:
             found += _value(hint, mark, values[name], where, allow)
-        elif name not in made and not (isinstance(mark, Node) and mark.optional):
+        elif name not in made and not (isinstance(mark, Sections) or _optional(mark)):
             found.append(f"{where}: missing; give it a value with {where}=...")
     return found
+
+
+def _optional(mark: Any) -> bool:
+    return isinstance(mark, Node) and mark.optional
+
+
+def _instead(key: str, name: str, values: Mapping[str, Any]) -> list[str]:
+    """Refuse a node that is to be given for each of the sections of ``key``."""
+    if values.get(name) is None:
+        return []
+    each = ", ".join(f"{key}.{part}.{name}=..." for part in values[key])
+    return [f"{name}: each of {key} has its own; choose one with {each}"]
 
 
 def _value(hint: Any, mark: Any, value: Any, where: str, allow: list[str]) -> list[str]:
@@ -107,6 +121,13 @@ def _value(hint: Any, mark: Any, value: Any, where: str, allow: list[str]) -> li
         if not isinstance(value, Mapping):
             return [f"{where}: expected nodes by name, got {value!r}"]
         each = (_node_problems(v, f"{where}.{k}", True, allow) for k, v in value.items())
+        return [line for lines in each for line in lines]
+    if isinstance(mark, Sections):
+        if value is None:
+            return []
+        if not isinstance(value, Mapping):
+            return [f"{where}: expected sections by name, got {value!r}"]
+        each = (_section(mark.kind, v, f"{where}.{k}", allow) for k, v in value.items())
         return [line for lines in each for line in lines]
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _section(hint, value, where, allow)
@@ -122,7 +143,7 @@ def _node_problems(value: Any, where: str, optional: bool, allow: list[str]) -> 
         return [] if optional else [f"{where}: missing; choose one with {where}=..."]
     if not isinstance(value, Mapping) or "_target_" not in value:
         return [f"{where}._target_: missing; it names the class or function to build {where} with"]
-    return problems(value, where, ADDED.get(where, ()), allow=allow)
+    return problems(value, where, added_to(where), allow=allow)
 
 
 def _absent_data(data: Any, allow: list[str]) -> list[str]:

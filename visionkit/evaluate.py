@@ -13,6 +13,7 @@ from visionkit import report
 from visionkit.build import build, expect, plain
 from visionkit.data.datamodule import DataModule
 from visionkit.data.index import Index
+from visionkit.data.joint import only_parts, part_names
 from visionkit.errors import CheckpointError, ConfigError, DataError
 from visionkit.options import options_from
 from visionkit.subjects import Subject, load_subject
@@ -53,7 +54,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     console = Console()
     console.print(f"{path} on the {split} split:", highlight=False, soft_wrap=True)
     report.write_metrics(folder, metrics)
-    report.print_table(metrics, console)
+    report.print_table(metrics, console, evaluator.parts)
     evaluator.report(folder)
     console.print(f"everything is in {folder}", highlight=False, soft_wrap=True)
     return metrics
@@ -141,7 +142,9 @@ def data_config(subject: Subject, settings: Mapping[str, Any]) -> dict[str, Any]
     changes = settings.get("data_overrides") or {}
     if chosen is None:
         return _changed(subject.data, changes)
-    return _changed({**chosen, "image_size": list(subject.canvas)}, changes)
+    names = part_names(subject.data)
+    mine = only_parts(chosen, names) if names else chosen
+    return _changed({**mine, "image_size": list(subject.canvas)}, changes)
 
 
 def _changed(node: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,19 @@ def options_from(settings: Mapping[str, Any], base: PredictOptions = _DEFAULT) -
     return replace(base, **given)
 
 
+def of_part(says: str, options: PredictOptions) -> PredictOptions:
+    """Return what the options of a joint network mean for one of its parts.
+
+    ``confidence`` is that of boxes, and of classes that don't exclude each other: masks have the
+    most probable class of every pixel.
+
+    Args:
+        says: what the part answers with, see :class:`visionkit.runtimes.base.Runtime`.
+        options: of the whole.
+    """
+    return replace(options, confidence=0.0) if says == "masks" else options
+
+
 def _sides(window: str | int | tuple[int, int]) -> tuple[int, int] | None:
     if isinstance(window, int):
         return window, window

@@ -26,6 +26,7 @@ PATHS = (
 )
 """Keys whose values are paths, which Hydra's grammar would often refuse or take apart."""
 
+_WORD = re.compile(r"\w[\w,]*$")
 _SWEEP = re.compile(r"(choice|range|interval|glob|sort|shuffle|tag|extend_list)\(")
 
 
@@ -37,14 +38,20 @@ def prepare(
     The values of path-like keys are quoted: ``source=img[0-9].jpg``, ``data.root=my dir/a=1`` and,
     outside a multirun, ``checkpoint=runs/a,b/best.ckpt`` then mean those very paths; ``~/`` is the
     home folder. In a multirun a comma separates sweep values, unless a file of that very name
-    exists. ``group=null`` becomes ``~group``.
+    exists. ``group=null`` becomes ``~group``, and ``parts.NAME.head=unet``, which chooses an option
+    of a group for a part, ``head@parts.NAME.head=unet``.
     """
     return [_prepare(override, groups, multirun) for override in overrides]
 
 
 def _prepare(override: str, groups: Collection[str], multirun: bool) -> str:
     key, _, value = override.partition("=")
-    return f"~{key}" if value == "null" and key in groups else _quote(override, multirun)
+    if value == "null" and key in groups:
+        return f"~{key}"
+    last = key.rpartition(".")[2]
+    if key.startswith("parts.") and key.count(".") == 2 and last in groups and _WORD.match(value):
+        return f"{last}@{key}={value}"
+    return _quote(override, multirun)
 
 
 def _quote(override: str, multirun: bool) -> str:

@@ -39,7 +39,8 @@ def run(cfg: Any, console: "Console | None" = None) -> dict[str, Any]:
     What is written ``cfg.formats`` says, see :func:`visionkit.outputs.choice.choose`: by default
     drawn pictures and ``predictions.json``, of a video a drawn video in the place of pictures.
     Masks are PNGs of indices, see :func:`visionkit.report.write_mask`, in ``masks/``; pictures that
-    were made of others lie in ``made/``. A picture or frame that can't be read is told and left
+    were made of others lie in ``made/``. What belongs to one part of a joint network lies in a
+    folder of its name. A picture or frame that can't be read is told and left
     out. Ctrl-C ends the work, but what was found until then is written. For a model that makes
     pictures from noise see :mod:`visionkit.sampling`.
 
@@ -98,7 +99,8 @@ def _work(
     console: "Console",
 ) -> None:
     runtime = predictor.runtime
-    job = Job(source.places, source.files, runtime.says, predictor.classes, source.rate)
+    classes, parts = predictor.classes, runtime.parts
+    job = Job(source.places, source.files, runtime.says, classes, source.rate, parts)
     outputs = choose(cfg["formats"], job, cfg["annotations"])
     with (
         closing(source.entries(predictor, cfg, errors)) as entries,

@@ -171,15 +171,33 @@ def write_metrics(folder: Path, metrics: Mapping[str, float]) -> Path:
     return path
 
 
-def print_table(metrics: Mapping[str, float], console: "Console | None" = None) -> None:
+def print_table(
+    metrics: Mapping[str, float],
+    console: "Console | None" = None,
+    parts: Iterable[str] = (),
+) -> None:
     """Print the headline figures in a row, and those of the classes below, best first.
 
     Many classes stand in several columns, as the screen has room. Figures ``kind/name`` of the same
     names share a table, others have one of their own. What is undefined shows as ``-``.
+
+    Args:
+        metrics: figures by name.
+        console: to print on.
+        parts: the names of parts, whose figures stand below the others under a heading each.
     """
     from rich.console import Console
 
     console = console or Console()
+    rest = dict(metrics)
+    each = {part: {k: rest.pop(k) for k in metrics if k.startswith(f"{part}/")} for part in parts}
+    _print_figures(rest, console)
+    for part, mine in each.items():
+        console.print(f"\n[bold]{part}[/bold]")
+        _print_figures({k.removeprefix(f"{part}/"): v for k, v in mine.items()}, console)
+
+
+def _print_figures(metrics: Mapping[str, float], console: "Console") -> None:
     figures = ordered(metrics)
     head = {k: v for k, v in figures.items() if "/" not in k}
     classes = {k: v for k, v in figures.items() if "/" in k}

@@ -1,6 +1,7 @@
 """What a model says about one picture. NumPy only: these travel without torch."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
@@ -265,3 +266,35 @@ class Generated:
         if self.label is not None:
             known |= {"label": self.label, "name": self.name}
         return known if self.seed is None else known | {"seed": self.seed}
+
+
+@dataclass(frozen=True)
+class Joint:
+    """What the heads of a joint network say of one picture.
+
+    Attributes:
+        parts: the result of each head, by the head's name.
+    """
+
+    parts: Mapping[str, Result]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """None: each part has its own."""
+        return ()
+
+    def above(self, confidence: float) -> "Joint":
+        """Return what is left of each part, see :meth:`Result.above`."""
+        return Joint({name: part.above(confidence) for name, part in self.parts.items()})
+
+    def scaled(self, factor: float) -> "Joint":
+        """Return each part for the picture resized by ``factor``."""
+        return Joint({name: part.scaled(factor) for name, part in self.parts.items()})
+
+    def summary(self) -> str:
+        """Return what each part says, such as ``detection: 3 cell; segmentation: sky 60 %``."""
+        return "; ".join(f"{name}: {part.summary()}" for name, part in self.parts.items())
+
+    def to_dict(self) -> dict[str, object]:
+        """Return what each part gives, by the part's name."""
+        return {name: part.to_dict() for name, part in self.parts.items()}

@@ -1,5 +1,6 @@
 """One training or evaluation example before it becomes part of a batch. NumPy only."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,7 +59,18 @@ class Picture:
     image: NDArray[np.uint8]
 
 
-Target = Boxes | Labels | Mask | Picture
+@dataclass(frozen=True)
+class Parts:
+    """Several targets of one picture.
+
+    Attributes:
+        parts: what each part of a joint network learns, by the part's name.
+    """
+
+    parts: Mapping[str, Boxes | Labels | Mask | Picture]
+
+
+Target = Boxes | Labels | Mask | Picture | Parts
 
 
 @dataclass(frozen=True)

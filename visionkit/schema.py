@@ -7,11 +7,12 @@ the typed sections below. Nothing here knows a task or a head.
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from visionkit.argtypes import Count, Part, Range
+from visionkit.argtypes import Count, Part, Positive, Range
 
 ADDED: dict[str, tuple[str, ...]] = {
     "generator": ("canvas", "channels"),
     "gan": ("generator", "critic", "num_classes"),
+    "weighting": ("names",),
     "neck": ("in_features",),
     "head": ("in_features", "num_classes"),
     "evaluator": ("index",),
@@ -37,6 +38,13 @@ ADDED: dict[str, tuple[str, ...]] = {
     ),
 }
 """The arguments that the code adds when it builds the node of that name."""
+
+
+def added_to(where: str) -> tuple[str, ...]:
+    """What the code adds to the node at a dotted path: to those of a part as to a whole model's."""
+    last = where.rpartition(".")[2] if where.startswith("parts.") else where
+    return ADDED.get(last, ())
+
 
 LIMITS: dict[str, Range] = {
     "optimizer.lr": Range(0),
@@ -85,10 +93,14 @@ Truncation = Range(0.01, 1)
 
 @dataclass(frozen=True)
 class Node:
-    """Marks a ``_target_`` node, or with ``many`` a mapping of nodes, each of which may be null."""
+    """Marks a ``_target_`` node, or with ``many`` a mapping of nodes, each of which may be null.
+
+    Where the key ``instead`` has a value, the node must have none.
+    """
 
     optional: bool = False
     many: bool = False
+    instead: str | None = None
 
 
 @dataclass
@@ -103,11 +115,35 @@ class ModelSection:
 
 
 @dataclass
+class PartSection:
+    """``parts.NAME``: one of several heads on a backbone, and what its losses are multiplied by."""
+
+    neck: Annotated[Any, Node()]
+    head: Annotated[Any, Node()]
+    weight: Annotated[float, Range(0)]
+
+
+@dataclass(frozen=True)
+class Sections:
+    """Marks a mapping of sections of one kind, or null."""
+
+    kind: type
+
+
+@dataclass
 class EmaSection:
     """``ema``: the averaged weights; ``ramp`` in optimizer steps, ``decay`` 0 switches it off."""
 
     decay: Part
     ramp: Count
+
+
+@dataclass
+class CheckpointsSection:
+    """``checkpoints``: when ``last.ckpt`` is written besides after each epoch, and what is kept."""
+
+    every_n_train_steps: Positive | None
+    keep_previous: bool
 
 
 @dataclass
@@ -164,10 +200,13 @@ class Root:
     allow: list[str]
     model: ModelSection
     ema: EmaSection
+    checkpoints: CheckpointsSection
     predict: OptionsSection
     backbone: Annotated[Any, Node()]
-    neck: Annotated[Any, Node()]
-    head: Annotated[Any, Node()]
+    neck: Annotated[Any, Node(instead="parts")]
+    head: Annotated[Any, Node(instead="parts")]
+    parts: Annotated[Any, Sections(PartSection)]
+    weighting: Annotated[Any, Node(optional=True)]
     task: Annotated[Any, Node()]
     evaluator: Annotated[Any, Node()]
     generator: Annotated[Any, Node(optional=True)]

@@ -150,6 +150,70 @@ class ServeRoot:
 
 
 @dataclass
+class SamplerSection:
+    """``sampler`` of a search: what chooses the next trial's values."""
+
+    name: Literal["tpe", "random"]
+    startup: Count
+
+
+@dataclass
+class PrunerSection:
+    """``pruner`` of a search: what ends trials that lead nowhere; ``warmup`` in epochs."""
+
+    name: Literal["median", "hyperband", "none"]
+    startup: Count
+    warmup: Count
+
+
+@dataclass
+class TuneRoot:
+    """The configuration of a search, beside that of its training runs."""
+
+    run_dir: str
+    space: dict[str, str]
+    trials: Positive
+    hours: Amount | None
+    workers: Positive
+    defaults_first: bool
+    metric: str | None
+    mode: Literal["max", "min"] | None
+    sampler: SamplerSection
+    pruner: PrunerSection
+
+
+@dataclass
+class RangeTestSection:
+    """``lr`` of a finder: the ends of the range test, and when it ends early."""
+
+    low: Annotated[float, Range(1e-12)]
+    high: Annotated[float, Range(1e-12)]
+    steps: Annotated[int, Range(20)]
+    diverged: Annotated[float, Range(1.1)]
+
+
+@dataclass
+class BatchSizeSection:
+    """``batch_size`` of a finder: from, to, and what is good enough."""
+
+    low: Positive
+    high: Positive
+    memory: Annotated[float, Range(0.05, 1)]
+    steps: Annotated[int, Range(4)]
+    slack: Annotated[float, Range(0, 0.5)]
+
+
+@dataclass
+class FindRoot:
+    """The configuration of a finder, beside that of the training run."""
+
+    what: Literal["lr", "batch_size"]
+    run_dir: str
+    lr: RangeTestSection
+    batch_size: BatchSizeSection
+
+
+@dataclass
 class CheckSection:
     """``check`` of a data check: from where on something is told."""
 
@@ -179,5 +243,7 @@ ROOTS: dict[str, type] = {
     "benchmark": BenchmarkRoot,
     "serve": ServeRoot,
     "check_data": CheckRoot,
+    "tune": TuneRoot,
+    "find": FindRoot,
 }
 """The schema of each primary configuration in conf/."""

@@ -1,7 +1,6 @@
 """Pictures in, results out, a few at a time, whatever runtime answers. No torch."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,7 @@ def answers(
             canvases = np.stack([sample.image.transpose(2, 0, 1) for sample in samples])
             results = runtime.predict(canvases, [sample.meta for sample in samples], options)
         for sample, image, result in zip(samples, images, results, strict=True):
-            yield sample.meta.path, image, replace(result, classes=runtime.classes)
+            yield sample.meta.path, image, runtime.named(result)
 
 
 def _of_one_canvas(

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from visionkit.about import About
+from visionkit.about import JOINT, About
 from visionkit.batch import Batch
 from visionkit.checkpoint import Loaded, load_model
 from visionkit.data.index import DataInfo
@@ -109,20 +109,18 @@ class FileSubject(Subject):
 
     def check(self, info: DataInfo) -> None:
         """See :class:`Subject`."""
-        says = self.about.says
-        kinds = _KINDS.get(says, (says,))
-        if says == "noise" and self.about.conditional:
-            kinds = ("classes",)
-        if info.kind not in kinds:
+        if self.about.says != JOINT:
+            _check(self.about, info, self.name)
+            return
+        lacking = [name for name in self.about.parts if name not in info.parts]
+        if lacking:
+            there = ", ".join(info.parts) or info.kind
             raise ConfigError(
-                f"data: this set is labelled with {info.kind}, {self.name} wants "
-                f"{' or '.join(kinds)}; choose another data="
+                f"data: {self.name} wants labels for {lacking[0]}, this set has {there}; choose "
+                "another data="
             )
-        if says == "classes" and self.about.exclusive and not info.exclusive:
-            raise ConfigError(
-                f"data: pictures of this set may have several classes, {self.name} says one of "
-                "each; choose another data="
-            )
+        for name in self.about.parts:
+            _check(self.about.part(name), info.parts[name], f"{self.name}, {name},")
 
     def follow(self, options: PredictOptions, canvas: tuple[int, int]) -> None:
         """See :class:`Subject`. A canvas that isn't taken is refused with the first batch."""
@@ -132,6 +130,27 @@ class FileSubject(Subject):
     def score(self, batches: Iterable[Batch], evaluator: Evaluator) -> dict[str, float]:
         """See :class:`Subject`."""
         return score_runtime(self.runtime, self.options, batches, evaluator)
+
+
+def _check(about: About, info: DataInfo, name: str) -> None:
+    """Refuse data of another kind than a file, or a part of one, answers with.
+
+    Raises:
+        ConfigError: as it says.
+    """
+    kinds = _KINDS.get(about.says, (about.says,))
+    if about.says == "noise" and about.conditional:
+        kinds = ("classes",)
+    if info.kind not in kinds:
+        raise ConfigError(
+            f"data: this set is labelled with {info.kind}, {name} wants {' or '.join(kinds)}; "
+            "choose another data="
+        )
+    if about.says == "classes" and about.exclusive and not info.exclusive:
+        raise ConfigError(
+            f"data: pictures of this set may have several classes, {name} says one of each; "
+            "choose another data="
+        )
 
 
 def load_subject(path: str | Path) -> Subject:

@@ -1,13 +1,11 @@
 """Training by configuration."""
 
 import logging
-import signal
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
@@ -19,18 +17,23 @@ from visionkit import checkpoint, report
 from visionkit.build import build, call, expect, plain
 from visionkit.callbacks.checkpoints import Checkpoints
 from visionkit.callbacks.ema import Ema
+from visionkit.checkpoint_io import AtomicCheckpointIO
 from visionkit.config import check
 from visionkit.data.datamodule import DataModule
+from visionkit.data.joint import narrowed
 from visionkit.errors import ConfigError
-from visionkit.lightning_says import quieten, refusal
-from visionkit.loop import by_turns, check_devices
+from visionkit.fitting import fit
+from visionkit.lightning_says import quieten
 from visionkit.metrics.base import Evaluator
 from visionkit.models.base import Network
 from visionkit.models.build import build_network
+from visionkit.models.joint import JointModel
 from visionkit.models.model import Model
 from visionkit.models.weights import start_from
 from visionkit.options import options_from
-from visionkit.resume import bring_best, check_resume, find_resume, keep_logs
+from visionkit.resume import check_resume, find_resume, nothing_left
+from visionkit.run_folder import continue_logs, prepare
+from visionkit.strategies import arranged, check_devices, plugins_for, whole
 from visionkit.tasks.base import Task
 from visionkit.tasks.optim import parameter_groups
 from visionkit.tasks.scoring import calibrate, make_evaluator, score
@@ -44,14 +47,15 @@ class Run:
     def __init__(self, cfg: DictConfig) -> None:
         check(cfg)
         self.start = time.perf_counter()
-        self.plain: dict[str, Any] = plain(cfg)
+        self.plain: dict[str, Any] = narrowed(plain(cfg))
         self.allow = list(self.plain["allow"])
+        check_devices(self.plain["trainer"])
         quieten()
         lightning.seed_everything(self.plain["seed"], verbose=False)
         self.resume = find_resume(self.plain)
         if self.resume is not None and self.plain["resume"] == "auto":
             cfg.run_dir = str(self.resume.parent.parent)
-            self.plain = plain(cfg)  # loggers and others may lie in the folder too
+            self.plain = narrowed(plain(cfg))  # loggers and others may lie in the folder too
         self.folder = Path(self.plain["run_dir"])
         self.console = Console()
 
@@ -61,9 +65,16 @@ class Run:
         self.model = self._build_model()
         if self.resume is not None:
             optimizers = [self._optimizer(part) for part in self.model.trained]
-            self.data.start = check_resume(self.resume, self.model, self.info.classes, optimizers)
+            self.position = check_resume(self.resume, self.model, self.info.classes, optimizers)
+            self.data.start = (self.position.epoch, self.position.batches)
         self.task = self._build_task()
-        self.checkpoints = Checkpoints(self.folder / "checkpoints", *self.task.scorer.monitor)
+        folder = self.folder / "checkpoints"
+        self.checkpoints = Checkpoints(
+            folder,
+            *self.task.scorer.monitor,
+            **self.plain["checkpoints"],
+            continues=self.resume is not None and self.resume.parent == folder,
+        )
         self.trainer = self._build_trainer()
 
     def _build(self, name: str, **extra: Any) -> Any:
@@ -85,7 +96,7 @@ class Run:
     def _build_model(self) -> Network:
         channels = 1 if self.info.grey else 3
         model = build_network(
-            self.plain, len(self.info.classes), self.info.canvas, channels, allow=self.allow
+            self.plain, self.info.num_classes, self.info.canvas, channels, allow=self.allow
         )
         weights = self.plain["model"]["weights"]
         if weights != "none":
@@ -128,6 +139,7 @@ class Run:
             data=self.plain["data"] | {"root": str(self.data.root.absolute())},
             evaluator=self.plain["evaluator"],
             predict=self.plain["predict"],
+            part_classes={name: part.classes for name, part in self.info.parts.items()},
         )
         task = self._build(
             "task",
@@ -158,10 +170,7 @@ class Run:
         ]
         if not loggers:  # it refuses to run where nothing would be logged
             extra = [c for c in extra if not isinstance(c, LearningRateMonitor)]
-        settings = dict(self.plain["trainer"])
-        check_devices(settings)
-        if not self.task.automatic_optimization:
-            settings |= by_turns(settings, self.task)
+        settings = arranged(self.plain, self.task)
         trainer = build(
             settings,
             "trainer",
@@ -169,7 +178,7 @@ class Run:
             # the order matters: checkpoints are written while averaged weights are in place
             callbacks=[self.checkpoints, Ema(ema["decay"], ema["ramp"]), *extra],
             logger=loggers or False,
-            plugins=[checkpoint.AtomicCheckpointIO()],
+            plugins=[AtomicCheckpointIO(), *plugins_for(settings)],
             default_root_dir=str(self.folder),
             use_distributed_sampler=False,
             enable_checkpointing=False,
@@ -182,29 +191,13 @@ class Run:
         """Train. Return False if the person stopped it."""
         if self.trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
+            prepare(self.folder, self.resume)
             with report.replacing(self.folder / "config.yaml") as file:
                 file.write(OmegaConf.to_yaml(OmegaConf.create(self.plain)))
             self._introduce()
             if self.resume is not None:
-                bring_best(self.resume, self.checkpoints.folder)
-                keep_logs(self.folder)
-        try:
-            self.trainer.fit(self.task, datamodule=self.data, ckpt_path=self.resume)
-        except SystemExit as stop:
-            # Lightning's answer to Ctrl-C
-            if not isinstance(stop.__context__, KeyboardInterrupt):
-                raise
-            # which also made the process deaf to the next one
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            return False
-        except KeyboardInterrupt:
-            return False
-        except (MisconfigurationException, RuntimeError, ValueError) as error:
-            line = refusal(error, self.checkpoints.monitor)
-            if line is None:
-                raise
-            raise ConfigError(line) from error
-        return not self.trainer.interrupted
+                continue_logs(self.trainer.loggers, self.position.step)
+        return fit(self.trainer, self.task, self.data, self.resume, self.checkpoints.last_path)
 
     def _introduce(self) -> None:
         parameters = sum(p.numel() for p in self.model.parameters())
@@ -223,6 +216,7 @@ class Run:
         source = self.checkpoints.to_score or self.resume
         if source is None:
             raise ConfigError("trainer: nothing was trained; give it more epochs and batches")
+        self.model = whole(self.model, source)
         self.model.load_state_dict(checkpoint.model_state(checkpoint.read(source)))
         split = "test" if "test" in self.data.splits else "val"
         if split not in self.data.splits:
@@ -233,7 +227,7 @@ class Run:
         device = self.trainer.strategy.root_device
         # a last.ckpt goes on training, so it stays as it is
         if self.model.calibrates and source == self.checkpoints.best_path:
-            assert isinstance(self.model, Model)
+            assert isinstance(self.model, Model | JointModel)
             calibrate(self.model, self.data.eval_dataloader("val"), device)
             if self.trainer.is_global_zero:
                 checkpoint.replace_model(source, self.model)
@@ -251,9 +245,9 @@ class Run:
                 highlight=False,
                 soft_wrap=True,
             )
-            report.write_metrics(self.folder, metrics)
-            report.print_table(metrics, self.console)
             evaluator.report(self.folder)
+            report.print_table(metrics, self.console, evaluator.parts)
+            report.write_metrics(self.folder, metrics)  # last: the run is finished now
             self.console.print(f"everything is in {self.folder}", highlight=False, soft_wrap=True)
         return metrics
 
@@ -271,6 +265,10 @@ def run(cfg: DictConfig) -> dict[str, float]:
         VisionkitError: anything the person can mend.
         KeyboardInterrupt: Ctrl-C, after ``last.ckpt`` and the metrics so far were written.
     """
+    figures = nothing_left(narrowed(plain(cfg)))
+    if figures is not None:
+        log.info("resume: %s: this run is finished; metrics.json has its figures", cfg.run_dir)
+        return figures
     job = Run(cfg)
     finished = job.fit()
     last = job.checkpoints.last_path if job.checkpoints.to_score else job.resume

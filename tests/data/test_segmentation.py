@@ -8,6 +8,7 @@ from visionkit.batch import MaskTargets, collate
 from visionkit.data.augment import Augment
 from visionkit.data.augment_masks import SegmentationAugment
 from visionkit.data.cache import ImageCache
+from visionkit.data.cache_rooms import Folder
 from visionkit.data.mask_classes import Entry
 from visionkit.data.mask_files import MaskFiles
 from visionkit.data.mask_index import MaskIndex
@@ -109,6 +110,22 @@ def test_the_cache_gives_the_same_where_it_is_used(index, scale):
     for i in range(3):
         for k in (i, key(i, whole=True)):
             assert_same(cached[k], plain[k])
+
+
+def test_a_cache_on_disk_serves_other_augmentations(index, tmp_path, monkeypatch):
+    """One that needs the original pixels isn't given what another has scaled."""
+    keep = ImageCache(3, *CANVAS, place=Folder(tmp_path, "train", "key"))
+    first = SegmentationDataset(index, CANVAS, None, 0, keep)
+    [first[i] for i in range(3)]
+    again = ImageCache(3, *CANVAS, place=Folder(tmp_path, "train", "key"))
+    larger = SegmentationAugment(scale=(0.5, 2.0))
+    for augment in (None, larger):
+        cached = SegmentationDataset(index, CANVAS, augment, 0, again)
+        plain = SegmentationDataset(index, CANVAS, augment)
+        for i in (1, 2):
+            assert_same(cached[key(i)], plain[key(i)])
+    monkeypatch.setattr(MaskIndex, "pair", None)
+    assert_same(SegmentationDataset(index, CANVAS, None, 0, again)[key(2)], first[2])
 
 
 def test_what_is_kept_is_not_changed(index):

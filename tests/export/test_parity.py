@@ -10,8 +10,9 @@ from rich.console import Console
 
 from visionkit.about import About, Sizes
 from visionkit.export import parity
-from visionkit.export.parity import Row, Scores, canvases, prove, proving_options, tolerance
+from visionkit.export.parity import Row, canvases, prove, proving_options, tolerance
 from visionkit.export.proof import Proof
+from visionkit.export.scores import Scores
 from visionkit.runtimes.exported import ExportedRuntime
 
 NOISE = replace(

@@ -11,6 +11,7 @@ from visionkit.errors import ConfigError
 from visionkit.losses import segmentation
 from visionkit.losses.classification import balance
 from visionkit.losses.segmentation import SegmentationLoss
+from visionkit.ops import distributed
 from visionkit.results import VOID
 
 
@@ -102,12 +103,16 @@ def test_on_two_ranks_it_is_the_loss_of_all_their_pixels(name, monkeypatch):
     expected = loss(whole, labels, weights)[name]
     expected.backward()
 
+    def exchange(by):
+        for module in (segmentation, distributed):
+            monkeypatch.setattr(module, "mean_over_ranks", by)
+
     seen: list = []
-    monkeypatch.setattr(segmentation, "mean_over_ranks", lambda x: seen.append(x.detach()) or x)
+    exchange(lambda x: seen.append(x.detach()) or x)
     for rank in (0, 1):
         loss(logits[rank : rank + 1], labels[rank : rank + 1], weights)
     assert len(seen) == 2  # one exchange for each rank
-    monkeypatch.setattr(segmentation, "mean_over_ranks", lambda x: (seen[0] + seen[1]) / 2)
+    exchange(lambda x: (seen[0] + seen[1]) / 2)
     values, gradients = [], []
     for rank in (0, 1):
         x = logits[rank : rank + 1].clone().requires_grad_()

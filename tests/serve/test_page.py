@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from chromium import Tab, find_chromium, open_tab
-from serving import BOX, Bright, Flat, Inverts, Says, Shades, encoded, picture, serving
+from serving import BOX, Bright, Everything, Flat, Inverts, Says, Shades, encoded, picture, serving
 
 from visionkit.serve.page import page
 
@@ -107,6 +107,32 @@ def test_a_mask_lies_over_the_picture(tab, tmp_path):
         tab.until(f"{ROWS} === 2")
         assert text(tab, "#rows").split() == ["lamp", "75.0", "%", "<i>moon</i>", "25.0", "%"]
         tab.until("document.querySelector('img.mask').naturalWidth === 60")
+        assert tab.complaints == []
+
+
+@in_chromium
+def test_all_parts_of_a_joint_network_are_shown_boxes_over_the_mask(tab, tmp_path):
+    with serving(Everything()) as ask:
+        visit(tab, ask.port)
+        assert "things: lamp; stuff: background, lamp; scene: 7, 3, 0" in text(tab, "#about")
+        tab.choose("#file", saved(tmp_path, "one.png", picture()))
+        tab.until(f"{ROWS} === 9")  # a heading for each part
+        rows = text(tab, "#rows")
+        assert [line for line in rows.splitlines() if ":" in line] == [
+            "things: 1 object",
+            "stuff: classes in the picture",
+            "scene: most probable classes",
+        ]
+        assert rows.splitlines()[1].split() == ["lamp", "0.098"]
+        tab.until("document.querySelector('img.mask').naturalWidth === 128")
+        assert tab.run("document.querySelector('#view').lastElementChild.tagName") == "CANVAS"
+        middle = (BOX[1] + BOX[3]) // 2
+        assert tab.run(ALPHA.format(BOX[0], middle)) > 0
+        dots = "[...document.querySelectorAll('.dot')].map((dot) => dot.style.background)"
+        box, background, lamp = tab.run(dots)[:3]
+        assert box == lamp != background  # one class has one colour, in boxes and in masks
+        tab.run("confidence.value = 0.9; confidence.dispatchEvent(new Event('input'))")
+        assert "things: 0 objects" in text(tab, "#rows")
         assert tab.complaints == []
 
 

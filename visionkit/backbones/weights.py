@@ -112,7 +112,7 @@ def _read(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Any] | None]:
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        from visionkit.checkpoint import unreadable
+        from visionkit.checkpoint_io import unreadable
 
         reason = first_line(error) if path.suffix == ".safetensors" else unreadable(path)
         raise CheckpointError(

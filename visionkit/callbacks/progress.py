@@ -110,7 +110,8 @@ class TrainingProgress(ProgressBar):
             shown.append(f"loss {total:.2f} ({' '.join(f'{k} {v:.2f}' for k, v in parts.items())})")
         if "val/loss" in figures:
             shown.append(f"val {figures['val/loss']:.2f}")
-        last = [k for k in trainer.progress_bar_metrics if "/" not in k and k in figures]
+        own = [k for k in trainer.progress_bar_metrics if not k.startswith(("train/", "val/"))]
+        last = [k for k in own if k in figures]
         return "  ".join([*shown, *(f"{k} {figures[k]:.3f}" for k in last)])
 
     def on_train_end(

@@ -1,6 +1,5 @@
 """Pictures of what the model says now, beside the truth."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from visionkit.geometry import Image, read_image
+from visionkit.naming import named
 from visionkit.render import compare, contact_sheet
 from visionkit.report import write_picture
 from visionkit.sample import ImageMeta
@@ -45,6 +45,7 @@ class Samples(lightning.Callback):
         batch, results = pl_module.last_results
         room = self.count - len(self._panels)
         classes = tuple(pl_module.entry["classes"])
+        parts = {n: tuple(c) for n, c in pl_module.entry.get("parts", {}).items()}
         if room <= 0:
             return
         pictures = zip(batch.meta, batch.images, batch.truth(), results, strict=True)
@@ -55,7 +56,7 @@ class Samples(lightning.Callback):
             how = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_NEAREST_EXACT
             small = cv2.resize(image, (width, height), interpolation=how)
             shown = [
-                replace(r.scaled(factor), classes=classes)  # type: ignore[type-var]
+                named(r.scaled(factor), classes, parts)
                 for r in (truth, result.above(self.confidence))
             ]
             self._panels.append(compare(np.asarray(small, np.uint8), *shown))

@@ -47,6 +47,20 @@ cause and mend, and the set in figures: on the screen, in report.json and in rep
 
 The exit code is 1 if training would suffer, else 0; 2 if there is no such set.
 """
+_TUNE = """\
+usage: visionkit tune task=NAME space.KEY=RANGE ... [trials=20 pruner.name=median run_dir= ...]
+       visionkit tune run_dir=DIR [trials=40]
+
+Searches hyper-parameters: RANGE is log(1e-4,1e-2), float(0,1), int(1,9) or choice(a,b), in quotes;
+every other key and group is the training runs' own. A run_dir that holds a search goes on with it.
+"""
+_FIND = """\
+usage: visionkit find what=lr task=NAME [lr.low= lr.high= lr.steps= run_dir= ...]
+       visionkit find what=batch_size task=NAME [batch_size.memory=0.8 run_dir= ...]
+
+Trains a few steps to find a learning rate or a batch size, and leaves nothing of them behind. Every
+other key and group is the training run's own.
+"""
 _LIST = """\
 usage: visionkit list [GROUP] [--config-dir DIR]
 
@@ -138,6 +152,18 @@ def _check_data(overrides: list[str], user_dir: str | None) -> int:
     return HARMED if run(cfg).suffers else 0
 
 
+def _tune(words: list[str], user_dir: str | None) -> None:
+    from visionkit.tune import run
+
+    run(words, user_dir)
+
+
+def _find(words: list[str], user_dir: str | None) -> None:
+    from visionkit.find import run
+
+    run(words, user_dir)
+
+
 def _list(words: list[str], user_dir: str | None) -> None:
     from visionkit.listing import show
 
@@ -151,6 +177,8 @@ COMMANDS = {
     "benchmark": Command(_BENCHMARK, _job("benchmark", "benchmark", ("data", "evaluator"))),
     "serve": Command(_SERVE, _job("serve", "serve")),
     "check_data": Command(_CHECK_DATA, _check_data),
+    "tune": Command(_TUNE, _tune),
+    "find": Command(_FIND, _find),
     "list": Command(_LIST, _list),
 }
 """By their names on the command line."""

@@ -44,8 +44,11 @@ def train(arguments: list[str]) -> None:
     folders = [config_dir(), *([Path(options.config_dir)] if options.config_dir else [])]
     overrides = prepare(options.overrides, groups(folders), multirun)
     shows = options.cfg or options.info or options.hydra_help or options.shell_completion
+    run_dir = None
     if not (options.info or options.hydra_help or options.shell_completion):
-        _check(options.overrides, options.config_dir, multirun, not shows)
+        run_dir = _check(options.overrides, options.config_dir, multirun, not shows)
+    if run_dir is not None and not shows:
+        overrides += _shared(options.overrides, run_dir, multirun)
     if multirun:
         overrides = [o.replace("run_dir=", "hydra.sweep.dir=", 1) if o.startswith("run_dir=")
                      else o for o in overrides]  # fmt: skip
@@ -54,20 +57,48 @@ def train(arguments: list[str]) -> None:
     _run_hydra(flags, overrides, options.config_dir)
 
 
-def _check(overrides: list[str], user_dir: str | None, multirun: bool, completely: bool) -> None:
-    """Find everything wrong with every job, before Hydra makes a folder or anything is built."""
+def _check(
+    overrides: list[str], user_dir: str | None, multirun: bool, completely: bool
+) -> str | None:
+    """Find everything wrong with every job, before Hydra makes a folder or anything is built.
+
+    Returns:
+        The folder of the last job, if one could be composed.
+    """
     from visionkit.compose import attempt
     from visionkit.config import find_problems
     from visionkit.overrides import sweep_jobs
 
     found: list[str] = []
+    run_dir = None
     for job in sweep_jobs(overrides) if multirun else [overrides]:
         cfg, lines = attempt(job, "config", user_dir)
         found += lines
         if cfg is not None and completely:
             found += find_problems(cfg)
+            run_dir = None if found else str(cfg.run_dir)
     if found:
         raise ConfigError(list(dict.fromkeys(found)))
+    return run_dir
+
+
+def _shared(overrides: list[str], run_dir: str, multirun: bool) -> list[str]:
+    """What makes ranks that were started from outside share a folder, if they are some."""
+    from visionkit.launch import agreed, launched
+    from visionkit.overrides import key_of, quoted
+
+    launch = launched()
+    if launch is None:
+        return []
+    if multirun:
+        raise ConfigError(
+            f"--multirun: {launch.by} has started {launch.ranks} ranks, and each would run the "
+            f"sweep; leave {launch.by} out (trainer.devices starts ranks for each job), or start "
+            "it for each job"
+        )
+    if any(key_of(o) == "run_dir" for o in overrides):
+        return []
+    return [f"run_dir={quoted(agreed(launch, 'run_dir', run_dir))}"]
 
 
 def _run_hydra(flags: list[str], overrides: list[str], user_dir: str | None) -> None:
@@ -84,9 +115,11 @@ def _run_hydra(flags: list[str], overrides: list[str], user_dir: str | None) -> 
     def job(cfg: "DictConfig") -> Any:
         sys.argv = [program[0], *_replay(cfg, user_dir, program)]
         try:
+            from visionkit.launch import alone_again
             from visionkit.train import run
 
-            return run(cfg)
+            with alone_again():
+                return run(cfg)
         except Exception as error:
             raised.append(error)
             raise SystemExit(1) from error

@@ -31,6 +31,9 @@ class ClassificationDataset(Dataset[Sample]):
         seed: with epoch and position it settles all chance of a sample.
         cache: decoded pictures, scaled to the canvas. Crops are made from the original pixels, so
             where there are any it isn't used.
+
+    Attributes:
+        caches: whether a cache is used.
     """
 
     def __init__(
@@ -43,8 +46,8 @@ class ClassificationDataset(Dataset[Sample]):
     ) -> None:
         self.index, self.canvas = index, canvas
         self.augment, self.seed = augment, seed
-        unused = index.files is None or (augment is not None and augment.crops)
-        self.cache = None if unused else cache
+        self.caches = index.files is not None and not (augment is not None and augment.crops)
+        self.cache = cache if self.caches else None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -91,6 +94,7 @@ class ArrayDataset(Dataset[Batch]):
     """
 
     batched = True
+    caches = False
 
     def __init__(
         self, index: ClassIndex, augment: ClassificationAugment | None = None, seed: int = 0

@@ -15,11 +15,15 @@ from visionkit.argtypes import Count, Positive, Range
 from visionkit.batch import Batch, collate
 from visionkit.data.augment import Augment
 from visionkit.data.cache import ImageCache
+from visionkit.data.cache_rooms import Folder, folder_of, shared
 from visionkit.data.class_lists import same_classes
 from visionkit.data.cores import cores
 from visionkit.data.dropping import Dropping
+from visionkit.data.fingerprint import fingerprint
 from visionkit.data.index import DataInfo, Index, Layout
-from visionkit.data.samplers import EvalSampler, TrainSampler
+from visionkit.data.joint_index import JointIndex
+from visionkit.data.joint_samplers import Sampler, eval_sampler, train_sampler
+from visionkit.data.prefetch import Loader
 from visionkit.errors import ConfigError, DataError
 from visionkit.ops.distributed import rank, world_size
 
@@ -39,8 +43,10 @@ class DataModule(lightning.LightningDataModule):
             networks.
         batch_size: pictures for each rank and step.
         num_workers: processes that load, or ``auto``: one fewer than there are cores, 1 to 8.
-        cache: keep decoded training pictures in memory: ``ram``, ``none``, or ``auto``: if they
-            take at most 1 GiB.
+        cache: keep decoded training pictures, once for all workers and ranks of a machine: in
+            memory (``ram``), in files that the next run finds again (``disk``), ``none``, or
+            ``auto``: in memory if they take at most 1 GiB.
+        cache_dir: where ``disk`` keeps them; None for the person's own folder of caches.
         multiscale: training canvases differ by up to this part from batch to batch.
         sampling: ``uniform``: each picture once an epoch; ``balanced``: as many draws, but so that
             classes come about equally often.
@@ -63,7 +69,8 @@ class DataModule(lightning.LightningDataModule):
         image_size: int | Sequence[int] = 640,
         batch_size: Positive = 16,
         num_workers: Count | Literal["auto"] = "auto",
-        cache: Literal["auto", "ram", "none"] = "auto",
+        cache: Literal["auto", "ram", "disk", "none"] = "auto",
+        cache_dir: str | None = None,
         multiscale: Annotated[float, Range(0, 0.9)] = 0.0,
         sampling: Literal["uniform", "balanced"] = "uniform",
         defects: Literal["stop", "drop"] = "stop",
@@ -86,11 +93,13 @@ class DataModule(lightning.LightningDataModule):
             )
         self.batch_size = batch_size
         self.num_workers = num_workers
-        self.cache, self.multiscale, self.sampling = cache, multiscale, sampling
+        self.cache, self.cache_dir = cache, cache_dir
+        self.multiscale, self.sampling = multiscale, sampling
         self.augment, self.seed, self.epochs = augment, seed, epochs
         self.splits: dict[str, Index] = {}
         self._dropping = Dropping(layout, self.root) if defects == "drop" else None
         self.start = (0, 0)
+        self._caches = True
 
     def read(self, *splits: str) -> DataInfo:
         """Read splits that weren't read yet; those that the set lacks are left out.
@@ -110,7 +119,8 @@ class DataModule(lightning.LightningDataModule):
         same_classes(self.root, self.splits)
         first = self.splits.get("train") or next(iter(self.splits.values()))
         told = (first.kind, first.counts, first.exclusive, first.grey)
-        return DataInfo(first.classes, self.canvas, *told)
+        parts = first.infos(self.canvas) if isinstance(first, JointIndex) else {}
+        return DataInfo(first.classes, self.canvas, *told, parts=parts)
 
     def _add(self, split: str, index: Index | None) -> None:
         if index is not None:
@@ -138,11 +148,18 @@ class DataModule(lightning.LightningDataModule):
         reason = index.untrainable()
         if reason is not None:
             raise DataError(f"{self.root}: train split: {reason}; check its annotations")
-        keep = self.cache == "ram" or (self.cache == "auto" and self._room(index) <= CACHE_LIMIT)
-        cache = ImageCache(len(index), *self.canvas) if keep and not self.multiscale else None
+        cache = self._cache(index)
         dataset = index.dataset(self.canvas, self.augment, self.seed, cache)
-        sampler = TrainSampler(
-            len(index),
+        self._caches = not self.multiscale and getattr(dataset, "caches", True)
+        in_memory = getattr(dataset, "batched", False)
+        if self.cache in ("ram", "disk") and not self._caches and not in_memory:
+            log.warning(
+                "data.cache: %s isn't used: training pictures are of sizes that differ, or are cut "
+                "from the original ones",
+                self.cache,
+            )
+        sampler = train_sampler(
+            index,
             self.batch_size,
             self.canvas,
             seed=self.seed,
@@ -155,6 +172,26 @@ class DataModule(lightning.LightningDataModule):
         sampler.epochs = self._schedule(len(sampler))
         sampler.resume(*self.start)
         return self._loader(dataset, sampler)
+
+    def _cache(self, index: Index) -> ImageCache | None:
+        """What the training pictures are kept in, if they are."""
+        wanted = self.cache in ("ram", "disk")
+        wanted |= self.cache == "auto" and self._room(index) <= CACHE_LIMIT
+        if self.multiscale or not wanted:
+            return None
+        if self.cache != "disk":
+            return ImageCache(len(index), *self.canvas, place=shared)
+        folder = folder_of(self.root, self.cache_dir)
+        place = Folder(folder, "train", fingerprint(index, self.root.absolute()))
+        return ImageCache(len(index), *self.canvas, place=place)
+
+    def could_keep(self) -> int | None:
+        """Bytes that a cache of the training pictures would take; None if there can be no other."""
+        index = self.splits.get("train")
+        if index is None or not self._caches or self.cache in ("ram", "disk"):
+            return None
+        room = self._room(index)
+        return None if self.cache == "auto" and room <= CACHE_LIMIT else room
 
     def _room(self, index: Index) -> int:
         """Bytes that a full cache takes; an index whose dataset keeps more than that says so."""
@@ -194,12 +231,10 @@ class DataModule(lightning.LightningDataModule):
                 f"{self.root}: the {split} split has {len(index)} pictures for {world_size()} "
                 "ranks; use fewer devices or add pictures"
             )
-        sampler = EvalSampler(len(index), self.batch_size, rank(), world_size())
+        sampler = eval_sampler(index, self.batch_size, rank(), world_size())
         return self._loader(index.dataset(self.canvas), sampler)
 
-    def _loader(
-        self, dataset: Dataset[Any], sampler: TrainSampler | EvalSampler
-    ) -> DataLoader[Batch]:
+    def _loader(self, dataset: Dataset[Any], sampler: Sampler) -> DataLoader[Batch]:
         batched = bool(getattr(dataset, "batched", False))
         if self.num_workers == "auto":  # what lies in memory as an array is faster at hand
             workers = 0 if batched else default_workers()
@@ -210,7 +245,7 @@ class DataModule(lightning.LightningDataModule):
             if batched
             else {"batch_sampler": sampler, "collate_fn": collate}
         )
-        return DataLoader(
+        loader = Loader(
             dataset,
             num_workers=workers,
             pin_memory=torch.cuda.is_available(),
@@ -218,6 +253,9 @@ class DataModule(lightning.LightningDataModule):
             worker_init_fn=_one_thread,
             **how,
         )
+        if self.trainer is not None:
+            loader.device = self.trainer.strategy.root_device
+        return loader
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Mix pictures of a training batch, if the augmentation does so."""

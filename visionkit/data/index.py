@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from visionkit.data.info import DataInfo as DataInfo
 from visionkit.data.strings import StringTable
 from visionkit.geometry import Image, read_image
 
@@ -21,35 +22,6 @@ if TYPE_CHECKING:
 
     from visionkit.data.augment import Augment
     from visionkit.data.cache import ImageCache
-
-
-@dataclass(frozen=True)
-class DataInfo:
-    """What a model is built from.
-
-    Attributes:
-        classes: names by label.
-        canvas: height and width of every picture that the model sees.
-        kind: what is labelled, see :class:`Index`.
-        count: counts what there is of each class to learn from, see :attr:`counts`.
-        exclusive: whether what is labelled has one class only.
-        grey: whether every picture is known to be grey.
-    """
-
-    classes: tuple[str, ...]
-    canvas: tuple[int, int]
-    kind: str
-    count: Callable[[], NDArray[np.int64]]
-    exclusive: bool
-    grey: bool = False
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """How many pictures, objects or pixels of each class there are to learn from.
-
-        They are counted when asked for: of masks, each would have to be read.
-        """
-        return tuple(self.count().tolist())
 
 
 class Index(Protocol):
@@ -61,7 +33,7 @@ class Index(Protocol):
         warnings: what was mended while reading, one line each.
         kind: what is labelled, ``boxes``, ``classes`` or ``masks``; ``images`` where nothing is;
             or that there is another picture for each: its own (``pairs``), or any of a second
-            list (``unpaired``).
+            list (``unpaired``); ``parts`` where there are labels of several kinds.
         exclusive: whether what is labelled (a picture, an object, a pixel) has one class only.
         grey: whether every picture is known to be grey, without reading it.
     """

@@ -30,8 +30,8 @@ class PairDataset(Dataset[Sample]):
         canvas: height and width.
         augment: makes training samples; None for those of evaluation.
         seed: with epoch and position it settles all chance of a sample.
-        cache: whether decoded pictures, scaled to what training needs, are kept in memory: any
-            cache says so, and two of the right sizes are made in its place.
+        cache: whether decoded pictures, scaled to what training needs, are kept: any cache says so,
+            and two of the right sizes are made beside it.
 
     Raises:
         ConfigError: ``augment`` is for another kind of sample.
@@ -58,8 +58,8 @@ class PairDataset(Dataset[Sample]):
         self._images: ImageCache | None = None
         self._targets: ImageCache | None = None
         if cache is not None:
-            self._images = ImageCache(len(index), *self._scaled)
-            self._targets = ImageCache(index.others, *self._scaled)
+            self._images = cache.beside("sources", len(index), *self._scaled)
+            self._targets = cache.beside("targets", index.others, *self._scaled)
 
     def __len__(self) -> int:
         return len(self.index)

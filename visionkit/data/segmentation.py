@@ -47,7 +47,7 @@ class SegmentationDataset(Dataset[Sample]):
             )
         self.index, self.canvas = index, canvas
         self.augment, self.seed, self.cache = augment, seed, cache
-        self._masks = None if cache is None else ImageCache(len(index), *canvas, channels=1)
+        self._masks = None if cache is None else cache.beside("masks", len(index), *canvas, 1)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -73,7 +73,8 @@ class SegmentationDataset(Dataset[Sample]):
         cache, masks = (self.cache, self._masks) if canvas == self.canvas else (None, None)
         if cache is not None and masks is not None:
             kept, mask = cache.kept(i), masks.kept(i)
-            if kept is not None and mask is not None:
+            # a room that lasts may have what another augmentation needed
+            if kept and mask and not self._cuts(Letterbox(kept[1], canvas)):
                 return kept[0], mask[0], kept[1]
         with naming_way_out():
             image, labels = self.index.pair(i)

@@ -12,6 +12,7 @@ from visionkit.data.class_index import ClassIndex
 from visionkit.data.datamodule import DataModule
 from visionkit.data.defects import WAY_OUT, Defect, collecting
 from visionkit.data.index import DetectionIndex, Index
+from visionkit.data.joint import refuse_joint
 from visionkit.data.layout import SPLITS, check_root
 from visionkit.data.mask_index import MaskIndex
 from visionkit.data.pair_index import UnpairedIndex
@@ -139,6 +140,7 @@ def examine(
     """
     limits = limits or Limits()
     splits, defects, notes = _read(data)
+    refuse_joint(splits)
     if not splits:
         return Findings(data.root, data.canvas, {}, {}, defects, notes=notes)
     told = {split: {d.kind for d in defects if d.split == split} for split in splits}

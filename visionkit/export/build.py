@@ -89,7 +89,7 @@ def build_file(
         evaluator=loaded.evaluator,
         run=dict(run or {}),
         versions={name: version_of(name) for name in _PACKAGES},
-        **source.facts,
+        **source.facts | {"parts": _parts(loaded, source.facts)},
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     if kind == "onnx":
@@ -101,6 +101,12 @@ def build_file(
     else:
         program.write(graph, path, about)
     return about
+
+
+def _parts(loaded: Loaded, facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What is said of each part of a joint network, none of others; see :class:`About`."""
+    said: Mapping[str, Mapping[str, Any]] = facts.get("parts", {})
+    return {name: {**of, "classes": list(loaded.parts[name])} for name, of in said.items()}
 
 
 def origin(path: str | Path, content: Mapping[str, Any]) -> dict[str, Any]:

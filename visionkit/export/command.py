@@ -24,6 +24,7 @@ from visionkit.predictor import load_runtime
 from visionkit.report import write_json
 from visionkit.runtimes.base import latents, one_hot
 from visionkit.runtimes.exported import ExportedRuntime
+from visionkit.runtimes.network import NetworkRuntime
 from visionkit.subjects import CheckpointSubject, FileSubject, load_subject
 from visionkit.tasks.scoring import make_evaluator
 
@@ -115,8 +116,9 @@ def _check_judged(loaded: Loaded, settings: Mapping[str, Any]) -> None:
     proof, precision = settings["proof"], settings["precision"]
     if proof["scored"] != 0 and loaded.evaluator is not None:
         return
-    name = _JUDGED.get(loaded.model.says, "pictures")
-    if not proof["images"] or name not in tolerance(precision, proof):
+    said = {part.says for part in NetworkRuntime(loaded, "cpu").parts.values()}
+    names = [_JUDGED.get(says, "pictures") for says in said or {loaded.model.says}]
+    if not proof["images"] or not {*names} <= tolerance(precision, proof).keys():
         raise ConfigError(
             f"proof: nothing of a file in {precision} is judged so; leave proof.scored=null, of a "
             "checkpoint with an evaluator, or take precision=fp32 and proof.images=12, or no proof "

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from visionkit.about import BETWEEN
 from visionkit.merging import overlaps
-from visionkit.results import Classification, Detections, Generated, SemanticMask
+from visionkit.results import Classification, Detections, Generated, Joint, SemanticMask
 
 Difference = dict[str, float]
 """What differs, by name, and by how much; the smaller, the better, 0 for equal results.
@@ -16,7 +17,8 @@ Difference = dict[str, float]
 ``labels``: boxes that have another class. ``unmatched``: boxes without a partner, and ``excused``
 those of them that a rounding explains. ``probabilities``: of classes. ``masks``: the part of the
 pixels with another class. ``pictures``: levels, 0..255, and ``moved`` the part of the values that
-aren't equal. ``labels`` counts pictures where whole pictures are of a class.
+aren't equal. ``labels`` counts pictures where whole pictures are of a class. What differs in a part
+of a joint result has the part's name before it, such as ``detection/boxes``.
 """
 COUNTS = ("labels", "unmatched", "excused")
 """Those that are added up over pictures; of the others the largest counts."""
@@ -66,9 +68,14 @@ def merged(parts: list[Difference]) -> Difference:
     """Return the difference of several pictures: sums of :data:`COUNTS`, else the largest."""
     names = dict.fromkeys(name for part in parts for name in part)
     return {
-        name: (sum if name in COUNTS else max)(part[name] for part in parts if name in part)
+        name: (sum if kind(name) in COUNTS else max)(part[name] for part in parts if name in part)
         for name in names
     }
+
+
+def kind(name: str) -> str:
+    """Return what differs by its name, without the part of a joint result that it differs in."""
+    return name.rpartition(BETWEEN)[2]
 
 
 def _largest(gaps: NDArray[Any]) -> float:
@@ -100,6 +107,14 @@ def _of_pictures(one: Generated, other: Generated, limits: Limits, slack: float)
         return {"pictures": 255.0, "moved": 1.0}
     levels = np.abs(one.image.astype(np.int64) - other.image)
     return {"pictures": _largest(levels), "moved": float((levels > 0).mean())}
+
+
+def _of_parts(one: Joint, other: Joint, limits: Limits, slack: float) -> Difference:
+    return {
+        f"{name}{BETWEEN}{what}": value
+        for name, part in one.parts.items()
+        for what, value in difference(part, other.parts[name], limits, slack).items()
+    }
 
 
 def _of_boxes(one: Detections, other: Detections, limits: Limits, slack: float) -> Difference:
@@ -190,5 +205,6 @@ _KINDS: dict[type, Callable[..., Difference]] = {
     Classification: _of_classes,
     Detections: _of_boxes,
     Generated: _of_pictures,
+    Joint: _of_parts,
     SemanticMask: _of_masks,
 }

@@ -1,24 +1,21 @@
 """Whether an exported file says what its checkpoint says, on real pictures."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from visionkit.about import About
-from visionkit.batch import Batch
 from visionkit.data.index import Index
 from visionkit.export.compare import SLACK, Difference, difference, merged
 from visionkit.geometry import Image, Letterbox
-from visionkit.metrics.base import Evaluator
 from visionkit.options import PredictOptions, options_from
 from visionkit.results import Generated
 from visionkit.runtimes.base import Runtime, latents, one_hot
 from visionkit.runtimes.torch_math import full_precision
 from visionkit.sample import ImageMeta
-from visionkit.tasks.scoring import Scorer, answers
 
 BATCHES = (1, 3)
 UNSEEN = 4
@@ -228,70 +225,3 @@ class _Inputs:
                 made = runtime.make(self.z[part], labels, options.truncation)
                 found += [Generated(picture) for picture in made]
         return found[: self.count]
-
-
-@dataclass(frozen=True)
-class Scores:
-    """The figures of a checkpoint and of a file on the same pictures of a split.
-
-    Attributes:
-        split: its name.
-        images: their number.
-        monitor: the figure that says how good a model is.
-        mode: ``max`` or ``min``: which way it gets better.
-        checkpoint: the headline figures of the checkpoint.
-        file: those of the file.
-    """
-
-    split: str
-    images: int
-    monitor: str
-    mode: str
-    checkpoint: Mapping[str, float]
-    file: Mapping[str, float]
-
-    @property
-    def difference(self) -> dict[str, float]:
-        """By how much each figure differs; what is undefined in both doesn't."""
-        return {name: _apart(value, self.file[name]) for name, value in self.checkpoint.items()}
-
-
-def _apart(one: float, other: float) -> float:
-    gap = 0.0 if np.isnan([one, other]).all() else abs(one - other)
-    return gap if np.isfinite(gap) else float("inf")
-
-
-def score_both(
-    reference: Runtime,
-    file: Runtime,
-    batches: Iterable[Batch],
-    evaluators: tuple[Evaluator, Evaluator],
-    options: PredictOptions,
-    split: str,
-) -> Scores:
-    """Score a checkpoint and a file in one pass over a split.
-
-    Args:
-        reference: the checkpoint's network.
-        file: the exported one.
-        batches: of the split, each picture once.
-        evaluators: one for either, built for that split.
-        options: that both follow.
-        split: its name.
-    """
-    scorers = [Scorer(evaluator) for evaluator in evaluators]
-    with full_precision():
-        for batch in batches:
-            for runtime, scorer in zip((reference, file), scorers, strict=True):
-                scorer.update({}, answers(runtime, batch, options), batch)
-    first, second = (scorer.metrics() for scorer in scorers)
-    heads = [name for name in first if "/" not in name and name not in ("loss", "images")]
-    monitor, mode = scorers[0].monitor
-    return Scores(
-        split=split,
-        images=int(first["images"]),
-        monitor=monitor,
-        mode=mode,
-        checkpoint={name: first[name] for name in heads},
-        file={name: second[name] for name in heads},
-    )

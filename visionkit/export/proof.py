@@ -1,27 +1,27 @@
 """The proof that an exported file is the model of its checkpoint: worked out, written, judged."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from visionkit.about import BETWEEN
 from visionkit.checkpoint import Loaded
 from visionkit.errors import ParityError
 from visionkit.evaluate import evaluator_of, open_data
-from visionkit.export.compare import SLACK
+from visionkit.export.compare import SLACK, kind
 from visionkit.export.parity import (
     Row,
-    Scores,
     batches,
     canvases,
     pictures_of,
     prove,
     proving_options,
-    score_both,
     spread,
     tolerance,
 )
+from visionkit.export.scores import Scores, score_both
 from visionkit.report import write_json
 from visionkit.runtimes.exported import ExportedRuntime
 from visionkit.runtimes.network import NetworkRuntime
@@ -72,23 +72,21 @@ class Proof:
             (*self._excess(name, value), name, row)
             for row in self.rows
             for name, value in row.difference.items()
-            if name in self.tolerance and value > self.tolerance[name]
+            if kind(name) in self.tolerance and value > self.tolerance[kind(name)]
         ]
         if found:
             _, value, name, row = max(found, key=lambda entry: entry[:2])
-            what = _WORDS[name].format(_short(value))
+            what = f"{_part(name)}: " * bool(_part(name)) + _WORDS[kind(name)].format(_short(value))
             where = f"{row.worst[name]} on a canvas of {row.canvas[0]} x {row.canvas[1]}, "
-            return self._line(f"{what}, {where}batch {row.batch}", name)
+            return self._line(f"{what}, {where}batch {row.batch}", kind(name))
         if self.scores is None or "figure" not in self.tolerance:
             return None
-        key = self.scores.monitor
-        ours, theirs = self.scores.file[key], self.scores.checkpoint[key]
-        if self.scores.difference[key] <= self.tolerance["figure"] * max(1.0, abs(theirs)):
-            return None
-        return self._line(
-            f"{key} on the {self.scores.split} split is {ours:.4f}, the checkpoint's {theirs:.4f}",
-            "figure",
-        )
+        for key in self.scores.judged or (self.scores.monitor,):
+            ours, theirs = self.scores.file[key], self.scores.checkpoint[key]
+            if self.scores.difference[key] > self.tolerance["figure"] * max(1.0, abs(theirs)):
+                said = f"is {ours:.4f}, the checkpoint's {theirs:.4f}"
+                return self._line(f"{key} on the {self.scores.split} split {said}", "figure")
+        return None
 
     def _line(self, what: str, name: str) -> str:
         limit = _short(self.tolerance[name])
@@ -128,39 +126,40 @@ class Proof:
             }
         return content
 
-    def worst(self, row: Row) -> str:
-        """The picture of a row with the worst difference, measured by the tolerance."""
-        if not row.worst:
+    def worst(self, row: Row, names: Collection[str] | None = None) -> str:
+        """The picture of a row with the worst difference of some, measured by the tolerance."""
+        found = [name for name in row.worst if names is None or name in names]
+        if not found:
             return ""
-        name = max(row.worst, key=lambda name: self._excess(name, row.difference[name]))
-        return row.worst[name]
+        return row.worst[max(found, key=lambda name: self._excess(name, row.difference[name]))]
 
     def _excess(self, name: str, value: float) -> tuple[float, float]:
         """What part of the tolerance a difference is, and the difference itself."""
-        if name not in self.tolerance:
+        if kind(name) not in self.tolerance:
             return 0.0, value
-        limit = self.tolerance[name]
+        limit = self.tolerance[kind(name)]
         if not limit:
             return (math.inf if value else 0.0), value
         return value / limit, value
 
     def show(self, console: "Console") -> None:
-        """Print the differences by canvas and batch, and the figures of both."""
+        """Print the differences by canvas and batch, of each part, and the figures of both."""
         from rich.table import Table
         from rich.text import Text
 
         how: dict[str, Any] = {"box": None, "pad_edge": False, "padding": (0, 2, 0, 0)}
-        names = list(dict.fromkeys(name for row in self.rows for name in row.difference))
-        if self.rows:
+        names = dict.fromkeys(name for row in self.rows for name in row.difference)
+        for part in dict.fromkeys(map(_part, names)):
+            mine = [name for name in names if _part(name) == part]
             table = Table(header_style="bold", **how)
-            for heading in ("canvas", "batch", *names):
+            for heading in (part or "canvas", "batch", *map(kind, mine)):
                 width = max(len(heading), 7)  # on a narrow screen the picture's name gives way
                 table.add_column(heading, justify="right", no_wrap=True, min_width=width)
             table.add_column("worst picture", no_wrap=True, overflow="ellipsis")
             for row in self.rows:
                 canvas = f"{row.canvas[0]}x{row.canvas[1]}"
-                values = (_short(row.difference[name]) for name in names)
-                picture = Text(Path(self.worst(row)).name)
+                values = (_short(row.difference[name]) for name in mine)
+                picture = Text(Path(self.worst(row, mine)).name)
                 table.add_row(canvas, str(row.batch), *values, picture)
             console.print(table)
         if self.scores is not None:
@@ -225,6 +224,11 @@ def prove_file(
 def splits_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
     """The splits of which the first that is there is the one to prove a file on."""
     return ("test", "val") if settings["split"] == "auto" else (settings["split"],)
+
+
+def _part(name: str) -> str:
+    """The part of a joint result that a difference is in; empty of others."""
+    return name.rpartition(BETWEEN)[0]
 
 
 def _short(value: float) -> str:

@@ -1,7 +1,7 @@
 """What every evaluator promises."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -23,6 +23,13 @@ class Evaluator(ABC):
     """``max`` or ``min``: which way :attr:`monitor` gets better."""
     detailed: bool = False
     """Whether :meth:`details` will be asked for; set it before the first :meth:`update`."""
+    parts: Mapping[str, "Evaluator"] = {}
+    """Evaluators of the parts of a network, whose names stand before their figures."""
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The figures that an exported file has to share with its checkpoint."""
+        return (self.monitor,)
 
     @abstractmethod
     def reset(self) -> None:

@@ -6,10 +6,12 @@ from typing import Any
 from visionkit.backbones.base import Backbone
 from visionkit.backbones.norms import tolerate_single
 from visionkit.build import PACKAGES, build, expect
+from visionkit.errors import ConfigError
 from visionkit.generators.base import Generator, Translator, halvings
 from visionkit.heads.discriminator import DiscriminatorHead
 from visionkit.models.base import Network
 from visionkit.models.critic import Critic, seeing
+from visionkit.models.joint import build_joint
 from visionkit.models.model import build_model, freeze_idle
 from visionkit.necks.base import Neck
 
@@ -19,7 +21,7 @@ MOST_STAGES = 6
 
 def build_network(
     spec: Mapping[str, Any],
-    num_classes: int,
+    num_classes: int | Mapping[str, int],
     canvas: tuple[int, int],
     channels: int = 3,
     *,
@@ -30,13 +32,24 @@ def build_network(
 
     Args:
         spec: plain nodes ``backbone``, ``neck`` and ``head``; with ``gan`` and ``generator`` they
-            are the critic's, see :mod:`visionkit.models.gan`.
-        num_classes: K.
+            are the critic's, see :mod:`visionkit.models.gan`; with ``parts``, each of which has
+            ``neck`` and ``head``, see :func:`visionkit.models.joint.build_joint`.
+        num_classes: K, or that of each part.
         canvas: height and width of the pictures.
         channels: of the pictures that are made: 1 for grey ones.
         packages: what targets may come from.
         allow: more of them.
+
+    Raises:
+        ConfigError: parts don't fit, or the data aren't labelled for them.
     """
+    if spec.get("parts"):
+        return build_joint(spec, num_classes, packages=packages, allow=allow)
+    if not isinstance(num_classes, int):
+        raise ConfigError(
+            f"data: this set has labels for {', '.join(num_classes)}, and this network learns one "
+            "kind; choose task=multitask or another data="
+        )
     if spec.get("gan") is None:
         return build_model(spec, num_classes, packages=packages, allow=allow)
     where: dict[str, Any] = {"packages": tuple(packages), "allow": tuple(allow)}

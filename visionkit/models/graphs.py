@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from visionkit.about import BETWEEN
 from visionkit.heads.base import Graph
 
 if TYPE_CHECKING:
     from visionkit.models.gan import Gan
+    from visionkit.models.joint import JointModel
     from visionkit.models.model import Model
     from visionkit.models.translation import Translation
 
@@ -53,6 +55,34 @@ class ImageGraph(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the head's outputs by name."""
         return self.model.head.outputs(self.model.observe(images), self.how)
+
+
+class JointGraph(nn.Module):
+    """A joint network from pictures [B, 3, H, W] uint8 to what its heads give to files.
+
+    The outputs of each part have its name before theirs, such as ``detection/boxes``.
+    """
+
+    def __init__(self, model: "JointModel", how: Graph) -> None:
+        super().__init__()
+        self.model, self.how = model, how
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the heads' outputs by name, from one pass through the backbone."""
+        return {
+            f"{part}{BETWEEN}{name}": tensor
+            for part, raw in self.model.observe(images).items()
+            for name, tensor in self.model.part(part).head.outputs(raw, self.how).items()
+        }
+
+
+def joint_traceable(model: "JointModel", how: Graph, canvas: tuple[int, int]) -> Traceable:
+    """Return a joint network as a function of tensors, see :meth:`Network.traceable`."""
+    parts = {name: model.part(name) for name in model.names}
+    each = {name: part.traceable(how, canvas) for name, part in parts.items()}
+    facts = {name: {"says": parts[name].says, **one.facts} for name, one in each.items()}
+    stride = max(one.stride for one in each.values())
+    return Traceable(JointGraph(model, how), example(canvas), stride, {"parts": facts})
 
 
 class NoiseGraph(nn.Module):

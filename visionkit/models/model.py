@@ -159,7 +159,7 @@ def build_model(
     neck: Neck = part("neck", Neck, in_features=backbone.features)
     head: Head = part("head", Head, in_features=neck.features, num_classes=num_classes)
     model = Model(backbone, neck, head)
-    grouped = _grouped(spec)
+    grouped = parts_to_group(spec)
     if "backbone" in grouped and "grouped" not in spec and spec["backbone"].get("frozen_norm"):
         log.warning(
             "backbone.frozen_norm: the backbone starts at random, and so its norms stay; give "
@@ -173,7 +173,7 @@ def build_model(
     return model
 
 
-def _grouped(spec: Mapping[str, Any]) -> tuple[str, ...]:
+def parts_to_group(spec: Mapping[str, Any]) -> tuple[str, ...]:
     """The parts whose batch norms become group norms: none that will have weights of their own."""
     if "grouped" in spec:
         return tuple(spec["grouped"])
@@ -186,8 +186,16 @@ def _grouped(spec: Mapping[str, Any]) -> tuple[str, ...]:
 
 def freeze_idle(backbone: Backbone, neck: Neck, used: Sequence[FeatureSpec]) -> None:
     """Stop training what no map of the head's depends on: ranks would wait for its gradients."""
-    parts = nn.Sequential(backbone, neck)
-    behind = parameters_behind(parts, [f.name for f in used])
-    for parameter in parts.parameters():
-        if id(parameter) not in behind:
+    freeze_but(nn.Sequential(backbone, neck), needed(backbone, neck, used))
+
+
+def needed(backbone: Backbone, neck: Neck, used: Sequence[FeatureSpec]) -> set[int]:
+    """Return the ids of the parameters that the maps of a head depend on."""
+    return parameters_behind(nn.Sequential(backbone, neck), [f.name for f in used])
+
+
+def freeze_but(module: nn.Module, ids: set[int]) -> None:
+    """Stop training all parameters but those with the given ids."""
+    for parameter in module.parameters():
+        if id(parameter) not in ids:
             parameter.requires_grad_(False)

@@ -1,7 +1,7 @@
 """What every output promises."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +10,7 @@ from typing import Any, Self
 from visionkit.geometry import Image
 from visionkit.outputs.places import Key, Places
 from visionkit.render import draw
-from visionkit.results import Generated, Result, SemanticMask
+from visionkit.results import Generated, Joint, Result, SemanticMask
 
 BESIDE = {SemanticMask: ("mask", "masks"), Generated: ("made", "made")}
 """Results that are pictures themselves: what their place is called, and the folder."""
@@ -42,6 +42,16 @@ class Entry:
         return draw(self.image, self.result)
 
     @cached_property
+    def parts(self) -> dict[str, "Entry"]:
+        """What each part of a joint result says, by its name; none of others."""
+        if not isinstance(self.result, Joint):
+            return {}
+        return {
+            name: replace(self, result=part, places=self.places.of_part(name))
+            for name, part in self.result.parts.items()
+        }
+
+    @cached_property
     def beside(self) -> Path | None:
         """Where a result that is a picture itself goes, None for others."""
         named = BESIDE.get(type(self.result))
@@ -55,10 +65,16 @@ class Entry:
         if self.seconds is not None:
             record |= {"frame": self.key, "seconds": round(self.seconds, 6)}
         record |= {"width": width, "height": height}
+        said = {name: part._said(self.places) for name, part in self.parts.items()}
+        return record | (said or self._said(self.places))
+
+    def _said(self, places: Places) -> dict[str, Any]:
+        """What is said of the result alone; files are named from the folder of these places."""
+        said: dict[str, Any] = {}
         if self.beside is not None:
             key = BESIDE[type(self.result)][0]
-            record[key] = self.beside.relative_to(self.places.folder).as_posix()
-        return record | self.result.to_dict()
+            said[key] = self.beside.relative_to(places.folder).as_posix()
+        return said | self.result.to_dict()
 
 
 class Output(ABC):

@@ -18,6 +18,8 @@ class ResultPictures(Output):
 
     def add(self, entry: Entry) -> None:
         """See :class:`Output`."""
+        for part in entry.parts.values():
+            self.add(part)
         if entry.beside is None:
             return
         if isinstance(entry.result, SemanticMask):

@@ -22,6 +22,13 @@ class Places:
         self._files = files
         self._drawn = {} if video else picture_names(files, folder)
         self._below: dict[tuple[str, str], dict[Path, Path]] = {}
+        self._parts: dict[str, Places] = {}
+
+    def of_part(self, name: str) -> "Places":
+        """Where files of one part of a joint network go: below a folder of its name."""
+        if name not in self._parts:
+            self._parts[name] = Places(self._files, self.folder / name, self.video)
+        return self._parts[name]
 
     def drawn(self, key: Key) -> Path:
         """Where the drawn picture goes."""

@@ -46,7 +46,8 @@ class Told:
         self.count += 1
         self.boxes = row.boxes is not None
         self.objects += row.boxes or 0
-        self.beside = BESIDE.get(type(entry.result), ("", ""))[0]
+        said = [entry.result, *(part.result for part in entry.parts.values())]
+        self.beside = next((BESIDE[type(one)][0] for one in said if type(one) in BESIDE), "")
 
 
 @contextmanager
@@ -81,10 +82,13 @@ def progress(console: "Console", noun: str, total: int | None) -> Iterator[Calla
 def _row(entry: Entry) -> _Row:
     result: Result = entry.result
     name = entry.file if entry.seconds is None else f"{entry.seconds:.2f} s"
-    if not isinstance(result, Detections):
+    said = [result, *(part.result for part in entry.parts.values())]
+    boxes = [one for one in said if isinstance(one, Detections)]
+    if not boxes:
         return _Row(name, result.summary())
-    best = f"{result.scores.max():.2f}" if len(result) else "-"
-    return _Row(name, result.summary(), len(result), best)
+    count = sum(map(len, boxes))
+    best = f"{max(one.scores.max(initial=0) for one in boxes):.2f}" if count else "-"
+    return _Row(name, result.summary(), count, best)
 
 
 def tell(console: "Console", told: Told, errors: Sequence[DataError], end: str) -> None:

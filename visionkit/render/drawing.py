@@ -7,9 +7,17 @@ from visionkit.geometry import Image
 from visionkit.render.boxes import draw_boxes
 from visionkit.render.classes import compare_classes, draw_classes
 from visionkit.render.generated import compare_generated, draw_generated
+from visionkit.render.joint import compare_joint, draw_joint
 from visionkit.render.masks import compare_masks, draw_mask
 from visionkit.render.panels import side_by_side
-from visionkit.results import Classification, Detections, Generated, Result, SemanticMask
+from visionkit.results import (
+    Classification,
+    Detections,
+    Generated,
+    Joint,
+    Result,
+    SemanticMask,
+)
 
 
 def draw(image: Image, result: Result, *, scores: bool = True, line: int | None = None) -> Image:
@@ -17,7 +25,8 @@ def draw(image: Image, result: Result, *, scores: bool = True, line: int | None 
 
     Boxes have a tag each; classes stand below the picture; masks lie over the picture, made grey,
     in the colours of their classes, with a legend below. What was made from the picture stands
-    beside it; what was made from noise stands alone.
+    beside it; what was made from noise stands alone. Of several parts the mask lies below, the
+    boxes above, and the classes stand under both.
 
     Args:
         image: [H, W, 3] uint8 RGB; it isn't changed.
@@ -36,7 +45,8 @@ def compare(image: Image, truth: Result, result: Result) -> Image:
     """Show the truth of a picture and what was predicted.
 
     Boxes and masks are drawn on two copies side by side; classes stand below the picture, a wrong
-    one in red. What was made from a picture stands between it and what it was to become.
+    one in red. What was made from a picture stands between it and what it was to become. Several
+    parts are drawn together.
     """
     return _COMPARED.get(type(result), _pair)(image, truth, result)
 
@@ -51,9 +61,11 @@ _DRAWN: dict[type, Callable[[Image, Any, bool, int | None], Image]] = {
     Detections: draw_boxes,
     SemanticMask: draw_mask,
     Generated: draw_generated,
+    Joint: draw_joint,
 }
 _COMPARED: dict[type, Callable[[Image, Any, Any], Image]] = {
     Classification: compare_classes,
     SemanticMask: compare_masks,
     Generated: compare_generated,
+    Joint: compare_joint,
 }

@@ -31,16 +31,21 @@ def draw_mask(image: Image, result: SemanticMask, scores: bool, line: int | None
     Raises:
         ValueError: the mask isn't of the picture's size.
     """
-    _same_size(image, result)
+    same_size(image, result)
     factor = enlargement(image)
-    body = on_paper(_overlay(enlarged(image, factor), enlarged(result.labels, factor), line))
+    body = on_paper(overlay(enlarged(image, factor), enlarged(result.labels, factor), line))
+    return explained(body, result, scores)
+
+
+def explained(body: Image, result: SemanticMask, scores: bool) -> Image:
+    """Put the legend of a mask below what shows it, with parts of the picture where ``scores``."""
     shares = result.shares()
     if scores:
         tails = {k: _percent(share) for k, share in shares.items()}
         tails[VOID] = _percent(1 - sum(shares.values()))
     else:
         tails = {}
-    return _with_legend(body, result, list(shares), bool((result.labels == VOID).any()), tails)
+    return with_legend(body, result, list(shares), bool((result.labels == VOID).any()), tails)
 
 
 def compare_masks(image: Image, truth: SemanticMask, result: SemanticMask) -> Image:
@@ -52,33 +57,51 @@ def compare_masks(image: Image, truth: SemanticMask, result: SemanticMask) -> Im
     Raises:
         ValueError: a mask isn't of the picture's size.
     """
-    _same_size(image, truth)
-    _same_size(image, result)
-    scored = truth.labels != VOID
-    said = np.where(scored, result.labels, np.uint8(VOID))
-    right, count = int((said == truth.labels)[scored].sum()), int(scored.sum())
-    title = f"prediction, {100 * right // count} % right" if count else "prediction"
+    same_size(image, truth)
+    same_size(image, result)
+    said = where_scored(truth, result)
     factor = enlargement(image)
     picture = enlarged(image, factor)
     panels = [
-        on_paper(_overlay(picture, enlarged(labels, factor), None))
-        for labels in (truth.labels, said)
+        on_paper(overlay(picture, enlarged(mask.labels, factor), None)) for mask in (truth, said)
     ]
-    body = side_by_side(panels, ["truth", title])
+    body = side_by_side(panels, ["truth", f"prediction{percent_right(truth, said)}"])
+    return explained_both(body, truth, said)
+
+
+def where_scored(truth: SemanticMask, result: SemanticMask) -> SemanticMask:
+    """Return a mask that is void where the truth is."""
+    labels = np.where(truth.labels != VOID, result.labels, np.uint8(VOID))
+    return SemanticMask(labels, result.classes or truth.classes)
+
+
+def percent_right(truth: SemanticMask, result: SemanticMask) -> str:
+    """Say which part of what is known a mask has right; nothing where nothing is known."""
+    known = truth.labels != VOID
+    right, count = int((result.labels == truth.labels)[known].sum()), int(known.sum())
+    return f", {100 * right // count} % right" if count else ""
+
+
+def explained_both(body: Image, truth: SemanticMask, said: SemanticMask) -> Image:
+    """Put the legend of two masks below what shows them, the largest classes first."""
     counts = np.bincount(truth.labels.ravel(), minlength=VOID + 1)
-    counts += np.bincount(said.ravel(), minlength=VOID + 1)
+    counts += np.bincount(said.labels.ravel(), minlength=VOID + 1)
     order = np.argsort(-counts[:VOID], kind="stable").tolist()
-    named = result if result.classes else truth
-    return _with_legend(body, named, [k for k in order if counts[k]], bool(counts[VOID]), {})
+    return with_legend(body, said, [k for k in order if counts[k]], bool(counts[VOID]), {})
 
 
-def _same_size(image: Image, mask: SemanticMask) -> None:
+def same_size(image: Image, mask: SemanticMask) -> None:
+    """Refuse a mask of another size than its picture's.
+
+    Raises:
+        ValueError: as it says.
+    """
     if mask.labels.shape != image.shape[:2]:
         sizes = f"{mask.labels.shape} for a picture of {image.shape[:2]}"
         raise ValueError(f"a mask of {sizes}; scale one of them first")
 
 
-def _overlay(image: Image, labels: NDArray[np.uint8], line: int | None) -> Image:
+def overlay(image: Image, labels: NDArray[np.uint8], line: int | None) -> Image:
     """Blend the colours of the classes into a picture; along borders they are pure.
 
     The picture is made grey: its own colours would change theirs.
@@ -97,9 +120,10 @@ def _overlay(image: Image, labels: NDArray[np.uint8], line: int | None) -> Image
     return np.asarray(out, np.uint8)
 
 
-def _with_legend(
+def with_legend(
     body: Image, mask: SemanticMask, labels: Sequence[int], void: bool, tails: dict[int, str]
 ) -> Image:
+    """Put a legend of some classes below a picture, with what follows the names of some."""
     shown = [Entry(class_colour(k), mask.name(k), tails.get(k, "")) for k in labels[:_ENTRIES]]
     if len(labels) > _ENTRIES:
         shown.append(Entry(PAPER, f"and {len(labels) - _ENTRIES} more classes"))

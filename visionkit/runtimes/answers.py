@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visionkit.about import About
+from visionkit.about import BETWEEN, JOINT, About
 from visionkit.geometry import Image
-from visionkit.options import PredictOptions
-from visionkit.results import VOID, Classification, Detections, Generated, SemanticMask
+from visionkit.options import PredictOptions, of_part
+from visionkit.results import VOID, Classification, Detections, Generated, Joint, SemanticMask
 from visionkit.runtimes.base import Float
 from visionkit.runtimes.resize import resize
 from visionkit.runtimes.suppress import Found, best, best_first, enough, suppress
@@ -31,6 +31,9 @@ def input_names(about: About) -> tuple[str, ...]:
 
 def output_names(about: About) -> tuple[str, ...]:
     """Return the names of what a file gives, in order; see :class:`visionkit.about.About`."""
+    if about.says == JOINT:
+        parts = {name: output_names(about.part(name)) for name in about.parts}
+        return tuple(f"{part}{BETWEEN}{name}" for part, names in parts.items() for name in names)
     if about.says == "boxes":
         return ("boxes", "scores") if about.decode == "raw" else ("boxes", "scores", "labels")
     if about.says in ("pictures", "noise"):
@@ -111,6 +114,17 @@ def _masks(
     return answers
 
 
+def _joint(
+    about: About, outputs: Arrays, meta: Sequence[ImageMeta], options: PredictOptions
+) -> list[Joint]:
+    found: dict[str, list[Any]] = {}
+    for name in about.parts:
+        part = about.part(name)
+        given = {key: outputs[f"{name}{BETWEEN}{key}"] for key in output_names(part)}
+        found[name] = results(part, given, meta, of_part(part.says, options))
+    return [Joint({name: each[n] for name, each in found.items()}) for n, _ in enumerate(meta)]
+
+
 def _pictures(
     about: About, outputs: Arrays, meta: Sequence[ImageMeta], options: PredictOptions
 ) -> list[Generated]:
@@ -127,6 +141,7 @@ _ANSWERS: dict[
     "classes": _classes,
     "masks": _masks,
     "pictures": _pictures,
+    JOINT: _joint,
 }
 SAYS = (*_ANSWERS, "noise")
 """What files answer with, see :class:`visionkit.runtimes.base.Runtime`."""

@@ -1,17 +1,31 @@
 """What every runtime promises to prediction. NumPy only."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visionkit.geometry import Image
+from visionkit.naming import named
 from visionkit.options import PredictOptions
 from visionkit.sample import ImageMeta
 
 Float = NDArray[np.float32]
+
+
+class Part(NamedTuple):
+    """One head of a joint network, as those see it who use its answers.
+
+    Attributes:
+        says: see :class:`Runtime`.
+        classes: names by label.
+    """
+
+    says: str
+    classes: tuple[str, ...]
 
 
 class Runtime(ABC):
@@ -20,8 +34,10 @@ class Runtime(ABC):
     Attributes:
         task: such as ``detection``.
         says: what it answers with: ``boxes``, ``classes``, ``masks``, ``pictures`` that were made
-            of others, or ``noise``, where pictures are made from noise.
-        classes: names by label.
+            of others, ``noise``, where pictures are made from noise, or ``joint``, where several
+            heads answer.
+        classes: names by label; those of all parts of ``joint``.
+        parts: of ``joint``, by name.
         canvas: height and width that it was trained on.
         options: what holds unless somebody says otherwise.
         conditional: whether it makes pictures of the class that is asked for.
@@ -33,8 +49,13 @@ class Runtime(ABC):
     classes: tuple[str, ...]
     canvas: tuple[int, int]
     options: PredictOptions
+    parts: Mapping[str, Part] = MappingProxyType({})
     conditional: bool = False
     latent: int = 0
+
+    def named(self, result: Any) -> Any:
+        """Return a result of :meth:`predict` with the names of its classes."""
+        return named(result, self.classes, {name: p.classes for name, p in self.parts.items()})
 
     @property
     def samples(self) -> bool:

@@ -16,7 +16,7 @@ from visionkit.errors import CheckpointError, ConfigError, VisionkitError
 from visionkit.geometry import Image
 from visionkit.options import PredictOptions, options_from
 from visionkit.runtimes.answers import SAYS, Arrays, output_names, pictures, results
-from visionkit.runtimes.base import Float, Runtime
+from visionkit.runtimes.base import Float, Part, Runtime
 from visionkit.sample import ImageMeta
 
 _BUILT_IN = ("flip", "scales", "window", "truncation", "reverse")
@@ -41,11 +41,13 @@ class ExportedRuntime(Runtime):
     """
 
     def __init__(self, about: About, name: str) -> None:
-        if about.says not in SAYS or about.decode not in DECODES:
-            raise CheckpointError(
-                f"{name}: it answers with {about.says} ({about.decode}), which this visionkit "
-                "doesn't know; use the one that exported it"
-            )
+        self.parts = {p: Part(about.part(p).says, about.part(p).classes) for p in about.parts}
+        for says in (about.says, *(part.says for part in self.parts.values())):
+            if says not in SAYS or about.decode not in DECODES:
+                raise CheckpointError(
+                    f"{name}: it answers with {says} ({about.decode}), which this visionkit "
+                    "doesn't know; use the one that exported it"
+                )
         try:
             self.options = options_from(about.predict)
         except (TypeError, ValueError) as error:
@@ -70,8 +72,12 @@ class ExportedRuntime(Runtime):
 
         Boxes with scores below ``about.floor`` aren't in the file, whatever ``confidence`` says.
         """
-        own, chosen = self.options, self.says == "boxes" and self.about.decode == "nms"
-        fixed = (*_BUILT_IN, "iou") if chosen and self.about.suppresses else _BUILT_IN
+        own, about = self.options, self.about
+        boxes = [p for p in map(about.part, about.parts) if p.says == "boxes"]
+        boxes += [about] if self.says == "boxes" else []
+        chosen = bool(boxes) and about.decode == "nms"
+        suppressed = chosen and any(part.suppresses for part in boxes)
+        fixed = (*_BUILT_IN, "iou") if suppressed else _BUILT_IN
         problems = [
             f"predict.{key}: {self.name} was exported with {_said(getattr(own, key))}; leave it "
             f"so, or export again with predict.{key}={_said(getattr(options, key))}, or use the "

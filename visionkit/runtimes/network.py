@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from visionkit.about import JOINT
 from visionkit.batch import Batch, BoxTargets
 from visionkit.geometry import Image
 from visionkit.models.gan import to_pictures
 from visionkit.options import PredictOptions, options_from
-from visionkit.runtimes.base import Float, Runtime
+from visionkit.runtimes.base import Float, Part, Runtime
 from visionkit.runtimes.torch_math import device_of, full_precision
 from visionkit.sample import Boxes, ImageMeta
 
@@ -20,8 +21,8 @@ class NetworkRuntime(Runtime):
     """The network itself, in float32 without TensorFloat shortcuts.
 
     Args:
-        loaded: a checkpoint's ``model``, ``classes``, ``canvas``, ``task`` and ``predict``, see
-            :class:`visionkit.checkpoint.Loaded`.
+        loaded: a checkpoint's ``model``, ``classes``, ``canvas``, ``task`` and ``predict``, and of
+            a joint network ``parts``, see :class:`visionkit.checkpoint.Loaded`.
         device: where the model computes; a GPU if there is one, unless given.
 
     Raises:
@@ -34,6 +35,11 @@ class NetworkRuntime(Runtime):
         self.task, self.says = loaded.task, self.model.says
         self.classes, self.canvas = tuple(loaded.classes), loaded.canvas
         self.options = options_from(loaded.predict)
+        if self.says == JOINT:
+            self.parts = {
+                name: Part(self.model.part(name).says, tuple(classes))
+                for name, classes in loaded.parts.items()
+            }
         if self.samples:
             self.conditional = self.model.conditional
             self.latent = self.model.generator.latent

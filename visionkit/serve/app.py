@@ -16,7 +16,8 @@ from starlette.requests import ClientDisconnect
 
 from visionkit import __version__
 from visionkit.argtypes import nearest
-from visionkit.colours import class_colour
+from visionkit.colours import Colour, class_colour
+from visionkit.runtimes.base import Part
 from visionkit.serve.limits import FORMATS, RefusedError, read_body, throw_away
 from visionkit.serve.page import HEADERS, page
 from visionkit.serve.service import SAMPLES, Answer, Asked, Form, Service, Wanted
@@ -163,6 +164,7 @@ def _info(service: Service, name: str) -> dict[str, Any]:
         "says": predictor.runtime.says,
         "classes": list(predictor.classes),
         "colours": [class_colour(label) for label in range(len(predictor.classes))],
+        "parts": _parts(predictor.runtime.parts),
         "canvas": list(predictor.canvas),
         "conditional": predictor.runtime.conditional,
         "options": {key: getattr(options, key) for key in (*Asked._fields, "truncation")},
@@ -176,6 +178,22 @@ def _info(service: Service, name: str) -> dict[str, Any]:
         },
         "formats": list(FORMATS),
         "version": __version__,
+    }
+
+
+def _parts(parts: Mapping[str, Part]) -> dict[str, dict[str, Any]]:
+    """What the parts of a joint network are; a class of two parts has the colour of its mask."""
+    masks_first = sorted(parts.values(), key=lambda part: part.says != "masks")
+    names = list(dict.fromkeys(name for part in masks_first for name in part.classes))
+
+    def colours(part: Part) -> list[Colour]:
+        if part.says == "masks":
+            return [class_colour(label) for label in range(len(part.classes))]
+        return [class_colour(names.index(name)) for name in part.classes]
+
+    return {
+        name: {"says": part.says, "classes": list(part.classes), "colours": colours(part)}
+        for name, part in parts.items()
     }
 
 

@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 
 from visionkit.colours import palette
 from visionkit.geometry import Image
-from visionkit.results import Generated, SemanticMask
+from visionkit.results import Generated, Joint, SemanticMask
 
 _QUALITY = 92
 _LONGEST = 65500
@@ -51,7 +51,12 @@ def pixels_of(result: Any) -> NDArray[np.uint8] | None:
 
 
 def described(result: Any) -> dict[str, Any]:
-    """What :meth:`visionkit.results.Result.to_dict` gives, with ``png``, a URL that holds it."""
+    """What :meth:`visionkit.results.Result.to_dict` gives, with ``png``, a URL that holds it.
+
+    Of a joint result each part has its own.
+    """
+    if isinstance(result, Joint):
+        return {name: described(part) for name, part in result.parts.items()}
     plain: dict[str, Any] = result.to_dict()
     pixels = pixels_of(result)
     if pixels is not None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from visionkit.build import call, expect
 from visionkit.data.datamodule import DataModule
 from visionkit.metrics.base import Evaluator
 from visionkit.models.base import Network
+from visionkit.models.joint import JointModel
 from visionkit.models.model import Model
 from visionkit.ops.distributed import from_first_rank, gather_objects
 from visionkit.ops.nested import map_tensors
@@ -47,7 +49,7 @@ class Scorer:
 
     def reset(self) -> None:
         """Forget everything."""
-        self._losses: dict[str, float] = {}
+        self._losses: dict[str, list[tuple[float, int]]] = {}
         self.losses: dict[str, float] = {}
         self._images = 0
         if self.evaluator is not None:
@@ -56,17 +58,19 @@ class Scorer:
     def update(self, losses: Mapping[str, Tensor], results: Sequence[Result], batch: Batch) -> None:
         """Take what a network says of a batch."""
         for name, value in losses.items():
-            self._losses[name] = self._losses.get(name, 0.0) + float(value) * len(batch)
+            self._losses.setdefault(name, []).append((float(value) * len(batch), len(batch)))
         self._images += len(batch)
         if self.evaluator is not None:
             self.evaluator.update([m.image_id for m in batch.meta], results)
 
     def metrics(self) -> dict[str, float]:
         """The figures over all ranks, with ``loss`` and ``images``."""
-        parts: list[tuple[dict[str, float], int]] = gather_objects((self._losses, self._images))
+        parts = gather_objects((self._losses, self._images))
         images = sum(n for _, n in parts)
         names = dict.fromkeys(name for losses, _ in parts for name in losses)
-        losses = {n: sum(p.get(n, 0.0) for p, _ in parts) / max(1, images) for n in names}
+        # rounded once, whichever rank saw which batch; some pictures may lack some of the losses
+        each = {n: [pair for p, _ in parts for pair in p.get(n, ())] for n in names}
+        losses = {n: math.fsum(v for v, _ in s) / sum(k for _, k in s) for n, s in each.items()}
         figures: dict[str, float] = {}
         if self.evaluator is not None:
             self.evaluator.merge(gather_objects(self.evaluator.state()))
@@ -173,7 +177,7 @@ def score_runtime(
 
 
 @torch.no_grad()
-def calibrate(model: Model, batches: Iterable[Batch], device: torch.device) -> None:
+def calibrate(model: Model | JointModel, batches: Iterable[Batch], device: torch.device) -> None:
     """Let the head fit its confidence to a split, seen by all ranks together.
 
     Args:

@@ -63,17 +63,24 @@ class SupervisedTask(Task):
 
     def raw(self, batch: Batch) -> Any:
         """Run the network once."""
-        images = batch.images
+        return self._forward[0](self._images(batch))
+
+    def _images(self, batch: Batch) -> Tensor:
         if self.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        return self._forward[0](images)
+            return batch.images.contiguous(memory_format=torch.channels_last)
+        return batch.images
+
+    def cost(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss of a training batch, and what is logged of it."""
+        losses = self.model.head.loss(self.raw(batch), batch)
+        return torch.stack(list(losses.values())).sum(), losses
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the total loss of a batch."""
-        losses = self.model.head.loss(self.raw(batch), batch)
+        total, losses = self.cost(batch)
         if self.l1 or self.l2:
             losses["penalty"] = self._penalty()
-        total = torch.stack(list(losses.values())).sum()
+            total = total + losses["penalty"]
         logged = {f"train/{k}": v.detach() for k, v in losses.items()}
         self.log_dict(logged, batch_size=len(batch))
         self.log("train/loss", total.detach(), batch_size=len(batch), prog_bar=True)
