@@ -76,8 +76,10 @@ class Trial(lightning.Callback):
         epoch = trainer.current_epoch + 1
         ends = trainer.is_global_zero and self._note(epoch, float(value))
         if trainer.strategy.broadcast(ends):
-            raise PrunedError(f"training: {metric} of trial {self.number} is {float(value):.4g} after "
-                         f"epoch {epoch}, and other trials promise more")  # fmt: skip
+            raise PrunedError(
+                f"training: {metric} of trial {self.number} is {float(value):.4g} after epoch "
+                f"{epoch}, and other trials promise more"
+            )
 
     def _note(self, epoch: int, value: float) -> bool:
         """Keep a figure; return whether the trial is to end."""
