@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -101,3 +102,21 @@ def test_devices_and_a_missing_package(file: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ConfigError, match=r"openvino; pip install 'visionkit\[openvino\]'"):
         load(file)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="its stack is left alone elsewhere")
+def test_signals_keep_their_stack(models: Path) -> None:
+    """OpenVINO exchanges it, and unmaps its own later: the next signal then ended the process."""
+    code = (
+        "import faulthandler, sys; faulthandler.enable()\n"
+        "from visionkit.runtimes import openvino, signal_stack as of\n"
+        "def stack():\n"
+        "    found = of._Stack(); of.ctypes.CDLL(None).sigaltstack(None, of.ctypes.byref(found))\n"
+        "    return found.place, found.flags, found.size\n"
+        "before = stack()\n"
+        "runtime = openvino.OpenvinoRuntime(sys.argv[1])\n"
+        "assert before[0] and stack() == before, (before, stack())\n"
+    )
+    words = [sys.executable, "-c", code, str(models / "any.xml")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from visionkit.errors import CheckpointError, ConfigError
 from visionkit.runtimes.answers import Arrays
 from visionkit.runtimes.exported import ExportedRuntime, about_from, existing, package, reason
+from visionkit.runtimes.signal_stack import signal_stack_kept
 
 ENTRY = "visionkit"
 """The entry in a model's runtime information that says what :class:`visionkit.about.About` does."""
@@ -36,7 +37,12 @@ class OpenvinoRuntime(ExportedRuntime):
     ) -> None:
         file = existing(path)
         openvino = package("openvino", "openvino", path)
-        core = openvino.Core()
+        with signal_stack_kept():
+            said = self._load(openvino.Core(), file, device, threads)
+        super().__init__(about_from(said, str(path)), str(path))
+
+    def _load(self, core: Any, file: Path, device: str | None, threads: int | None) -> str:
+        """Compile the file's model and return what the file says of itself."""
         where = str(device or "cpu").upper()
         if where not in core.available_devices:
             raise ConfigError(
@@ -54,10 +60,10 @@ class OpenvinoRuntime(ExportedRuntime):
             self.network = core.compile_model(model, where, settings)
         except Exception as error:
             raise CheckpointError(
-                f"{path}: not an OpenVINO file, or a damaged one ({reason(error)}); give the .xml "
+                f"{file}: not an OpenVINO file, or a damaged one ({reason(error)}); give the .xml "
                 "as visionkit export wrote it, with its .bin beside it"
             ) from error
-        super().__init__(about_from(said, str(path)), str(path))
+        return str(said)
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """See :class:`ExportedRuntime`."""
