@@ -10,7 +10,9 @@ import pytest
 import torch.distributed as dist
 from ranks import on_ranks
 
+from visionkit import launch as launch_module
 from visionkit.cli import main
+from visionkit.errors import ConfigError
 from visionkit.launch import Launch, agreed, alone_again, launched
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "4", "RANK": "3", "LOCAL_WORLD_SIZE": "2"}
@@ -109,3 +111,18 @@ def test_each_job_of_a_sweep_has_ranks_of_its_own(squares, tmp_path):
     assert [c.read_text().split("\n")[0] for c in configs] == ["seed: 0", "seed: 1"]
     assert all((c.parent / "metrics.json").is_file() for c in configs)
     assert len(list((tmp_path / "sweep").iterdir())) == 3  # and Hydra's own note
+
+
+def test_a_port_that_is_taken_is_told(monkeypatch):
+    monkeypatch.setattr(launch_module, "_stores", [])
+    monkeypatch.delenv("TORCHELASTIC_USE_AGENT_STORE", raising=False)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+        monkeypatch.setenv("MASTER_PORT", str(port - 1))
+        told = rf"run_dir: the ranks can't meet at 127\.0\.0\.1:{port} .*; give run_dir=,"
+        with pytest.raises(ConfigError, match=told) as error:
+            agreed(Launch("torchrun", 0, 2, 2), "run_dir", "a")
+    assert "\n" not in str(error.value)

@@ -17,7 +17,7 @@ from visionkit.checkpoint import FORMAT, read
 from visionkit.checkpoint_io import AtomicCheckpointIO, DamagedError
 from visionkit.errors import CheckpointError
 from visionkit.resume import find_resume, nothing_left
-from visionkit.run_folder import continue_logs, damage, prepare, tidy
+from visionkit.run_folder import continue_logs, damage, lies_in, prepare, tidy
 
 ENTRY = dict.fromkeys(("task", "spec", "classes", "preprocess", "data", "evaluator", "predict"))
 
@@ -135,7 +135,11 @@ def test_the_best_comes_along_and_anothers_files_go(tmp_path):
     assert sorted(os.listdir(target)) == ["best.ckpt"]
     (source / "best.ckpt").unlink()
     prepare(tmp_path / "b", last)
-    assert os.listdir(target) == []
+    assert not target.exists()
+    names = ["checkpoints.1", "checkpoints.2"]
+    assert sorted(os.listdir(tmp_path / "b")) == names
+    found = [read(tmp_path / "b" / name / "best.ckpt")["global_step"] for name in names]
+    assert found == [7, 5]
 
 
 class FakeTrainer:
@@ -206,6 +210,61 @@ def test_half_written_files_of_dead_processes_go(tmp_path):
     tidy(tmp_path)
     assert [n for n in gone if (tmp_path / n).exists()] == []
     assert [n for n in kept if not (tmp_path / n).exists()] == []
+
+
+def test_the_same_folder_written_in_another_way(tmp_path, monkeypatch):
+    """Its best weights would be lost, and the checkpoint to go on from."""
+    folder = tmp_path / "run" / "checkpoints"
+    last, previous = write(folder / "last.ckpt", 2), write(folder / "previous.ckpt", 1)
+    write(folder / "best.ckpt", 5)
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    for run in ("run", "link", "run/../run"):
+        for resume in (last, previous):
+            assert lies_in(resume, Path(run, "checkpoints"))
+            prepare(Path(run), resume)
+    assert not lies_in(last, tmp_path / "other" / "checkpoints")
+    assert sorted(os.listdir(folder)) == ["best.ckpt", "last.ckpt", "previous.ckpt"]
+    assert read(folder / "best.ckpt")["global_step"] == 5
+
+
+def test_a_fresh_start_sets_aside_what_another_run_left(tmp_path, caplog):
+    folder = tmp_path / "checkpoints"
+    for number in (1, 2):
+        write(folder / "last.ckpt", number)
+        write(folder / "best.ckpt", number)
+        (tmp_path / "metrics.json").write_text(f'{{"AP": {number}}}')
+        prepare(tmp_path, None)
+        assert find_resume({"resume": "auto", "run_dir": str(tmp_path)}) is None
+        assert not (tmp_path / "metrics.json").exists()
+        aside = tmp_path / f"checkpoints.{number}"
+        assert f"checkpoints of an earlier run; they are in {aside} now" in caplog.text
+        assert sorted(os.listdir(aside)) == ["best.ckpt", "last.ckpt", "metrics.json"]
+        assert read(aside / "last.ckpt")["global_step"] == number
+    (tmp_path / "metrics.json").write_text("{}")
+    prepare(tmp_path, None)
+    assert sorted(os.listdir(tmp_path)) == ["checkpoints.1", "checkpoints.2"]
+
+
+def test_a_log_survives_a_kill_while_it_is_taken_up(tmp_path, monkeypatch):
+    first = CSVLogger(tmp_path, name="csv", version="")
+    first.log_metrics({"a": 0.5}, 0)
+    first.save()
+    with monkeypatch.context() as patch:
+
+        def killed(self):
+            (tmp_path / "csv" / "metrics.csv").unlink()
+            raise KeyboardInterrupt
+
+        patch.setattr(CSVLogger, "experiment", property(killed))
+        with pytest.raises(KeyboardInterrupt):
+            continue_logs([CSVLogger(tmp_path, name="csv", version="")], 2)
+    again = CSVLogger(tmp_path, name="csv", version="")
+    continue_logs([again], 2)
+    again.log_metrics({"a": 0.25}, 2)
+    again.save()
+    assert os.listdir(tmp_path / "csv") == ["metrics.csv"]
+    assert (tmp_path / "csv" / "metrics.csv").read_text().split() == ["a,step", "0.5,0", "0.25,2"]
 
 
 def test_a_log_goes_on_where_the_checkpoint_was_written(tmp_path):

@@ -1,6 +1,7 @@
 """Processes that are really killed."""
 
 import contextlib
+import json
 import multiprocessing
 import os
 import random
@@ -130,6 +131,32 @@ def test_a_machine_that_is_taken_away_loses_no_step(squares, tmp_path):
         finally:
             process.kill()
     assert f"stopped by SIGTERM; go on with resume={tmp_path}" in log.read_text()
+
+
+@pytest.mark.slow
+def test_two_ranks_that_a_person_stops(squares, tmp_path):
+    """Ctrl-C reaches both; neither waits for the other, and the run goes on from its checkpoint."""
+    command = [sys.executable, "-m", "visionkit", "train", *words(squares, tmp_path)]
+    command += ["trainer.devices=2", "strategy=ddp", "trainer.max_epochs=1000", "data.batch_size=2"]
+    log = tmp_path / "log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            command, stdout=stream, stderr=stream, cwd=ROOT, start_new_session=True
+        )
+        try:
+            end = time.monotonic() + SECONDS
+            while not (tmp_path / "checkpoints" / "best.ckpt").exists():
+                assert process.poll() is None and time.monotonic() < end, log.read_text()
+                time.sleep(0.05)
+            os.killpg(process.pid, signal.SIGINT)
+            assert process.wait(SECONDS) == 130, log.read_text()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    told = log.read_text()
+    assert f"stopped; go on with resume={tmp_path}" in told.replace("\n", "")
+    assert "Traceback" not in told
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {"interrupted": 1}
 
 
 DYING = """

@@ -6,13 +6,15 @@ from types import SimpleNamespace
 import pytest
 import timm
 import torch
+import torch.distributed as dist
 from tiny import tiny_config
 
-from visionkit import strategies
+from visionkit import strategies, train
 from visionkit.backbones.sync_norms import SyncNorm, SyncNorms
 from visionkit.build import plain
 from visionkit.errors import ConfigError
 from visionkit.launch import Launch
+from visionkit.sharding import ShardedStrategy
 from visionkit.strategies import arranged, by_turns, check_devices, plugins_for
 
 WHOLE = SimpleNamespace(automatic_optimization=True)
@@ -102,6 +104,11 @@ def test_nodes_that_a_person_starts(machine, monkeypatch):
         (["trainer.strategy=fsdp"], WHOLE, "Lightning's fsdp .*; choose strategy=fsdp"),
         (["trainer.strategy=deepspeed_stage_2"], WHOLE, "Lightning's deepspeed leaves weights"),
         (["strategy=fsdp", "model.compile=true"], WHOLE, r"model\.compile: .* set it false"),
+        (
+            ["strategy=fsdp", "model.channels_last=true"],
+            WHOLE,
+            r"model\.channels_last: .* it false",
+        ),
         (["trainer.accumulate_grad_batches=2"], TURNS, r"trainer\.accumulate_grad_batches: .* 1"),
     ],
 )
@@ -163,3 +170,31 @@ def test_slurm_leaves_resuming_to_the_run(machine, monkeypatch):
     machine(launch=Launch("srun", 0, 2, 2))
     (cluster,) = plugins_for({})
     assert cluster.auto_requeue is False
+
+
+def test_slurm_with_one_task_leaves_it_too_and_torchrun_within_has_its_own(machine, monkeypatch):
+    for name in ("SLURM_JOB_NAME", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_NTASKS", "1")
+    machine()
+    (cluster,) = plugins_for({})
+    assert cluster.auto_requeue is False
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a")
+    assert plugins_for({}) == []
+
+
+def test_a_trainer_takes_norms_over_all_ranks(squares, tmp_path, monkeypatch):
+    """Lightning refuses such a plugin beside its own setting."""
+    for module in (strategies, train):
+        monkeypatch.setattr(module, "check_devices", lambda settings: None)
+    words = ["trainer.sync_batchnorm=true", "trainer.devices=2", "strategy=ddp"]
+    job = train.Run(tiny_config(squares, tmp_path, *words))
+    assert isinstance(job.trainer.strategy._layer_sync, SyncNorms)
+
+
+def test_cut_up_networks_are_validated_with_the_first_ranks_statistics(monkeypatch):
+    strategy = ShardedStrategy()
+    strategy._statistics = [torch.ones(3), torch.ones(2, 2)]
+    monkeypatch.setattr(dist, "broadcast", lambda tensor, rank: tensor.fill_(7.0 + rank))
+    strategy.on_validation_start()
+    assert all((b == 7).all() for b in strategy._statistics)

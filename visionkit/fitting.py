@@ -34,12 +34,15 @@ def fit(
     Raises:
         ConfigError: Lightning refuses a setting.
         SystemExit: with 143, the code of a process that SIGTERM ended: a scheduler takes the
-            machine away. ``last`` was written.
+            machine away. On one device ``last`` was written.
     """
     try:
         trainer.fit(task, datamodule=data, ckpt_path=resume)
     except SIGTERMException as stop:
-        log.warning("stopped by SIGTERM; go on with resume=%s", last)
+        if trainer.is_global_zero:
+            newest = last if last.is_file() else resume
+            way = "there is no checkpoint yet" if newest is None else f"go on with resume={newest}"
+            log.warning("stopped by SIGTERM; %s", way)
         raise SystemExit(128 + signal.SIGTERM) from stop
     except SystemExit as stop:
         # Lightning's answer to Ctrl-C

@@ -60,23 +60,32 @@ def agreed(launch: Launch, name: str, value: str) -> str:
         value: this rank's.
 
     Raises:
-        ConfigError: SLURM was asked for tasks in a way that ranks can't be told from.
+        ConfigError: SLURM was asked for tasks in a way that ranks can't be told from, or they
+            can't meet.
     """
-    if not _stores:
-        _stores.append(_store(launch))
-    store = _stores[0]
+    host, port, agent = _place(launch)
     key = f"visionkit/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{name}"
-    if launch.rank == 0:
-        store.set(key, value)
-        return value
-    found: bytes = store.get(key)
+    try:
+        if not _stores:
+            _stores.append(_store(host, port, launch.rank == 0 and not agent))
+        if launch.rank == 0:
+            _stores[0].set(key, value)
+            return value
+        found: bytes = _stores[0].get(key)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{name}: the ranks can't meet at {host}:{port} to agree on it "
+            f"({first_line(error)}); give {name}=, so that they needn't, or another MASTER_PORT"
+        ) from error
     return found.decode()
 
 
-def _store(launch: Launch) -> Any:
-    """The store of torchrun's agent, else one of the first rank's, a port beyond the group's."""
-    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+def _place(launch: Launch) -> tuple[str, int, bool]:
+    """Where the store is: torchrun's agent's, else the first rank's, a port beyond the group's.
 
+    Returns:
+        Host, port, and whether it is the agent's.
+    """
     agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     if launch.by == "torchrun":
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
@@ -88,10 +97,15 @@ def _store(launch: Launch) -> Any:
         except RuntimeError as error:
             raise ConfigError(f"srun: {first_line(error)}") from error
         host, port = cluster.main_address, cluster.main_port
-    serves = launch.rank == 0 and not agent
+    return host, port if agent else port + 1, agent
+
+
+def _store(host: str, port: int, serves: bool) -> Any:
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
     return TCPStore(
         host,
-        port if agent else port + 1,
+        port,
         is_master=serves,
         timeout=timedelta(seconds=_SECONDS),
         wait_for_workers=False,

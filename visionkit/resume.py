@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,12 +15,15 @@ from yaml import YAMLError
 
 from visionkit.checkpoint import read, trained_state
 from visionkit.errors import CheckpointError
+from visionkit.launch import agreed, launched
 from visionkit.models.base import Network
 from visionkit.run_folder import BEST, LAST, PREVIOUS, damage
+from visionkit.run_lock import busy
 
 log = logging.getLogger(__name__)
 
 _MAY_DIFFER = ("run_dir", "resume")
+_CHOICE = "VISIONKIT_RESUME"
 
 
 class Position(NamedTuple):
@@ -34,7 +38,8 @@ def find_resume(cfg: Mapping[str, Any]) -> Path | None:
     """Return the file to continue, or None for a fresh start.
 
     ``resume=auto`` takes the checkpoint of the given ``run_dir``; where no run has begun there,
-    that of the newest folder beside it whose configuration is the same and which wasn't finished.
+    that of the newest folder beside it whose configuration is the same, and which wasn't finished
+    and isn't being trained in.
     A folder's checkpoint is its ``last.ckpt``, or if that is damaged the one before it.
 
     Args:
@@ -63,10 +68,31 @@ def find_resume(cfg: Mapping[str, Any]) -> Path | None:
     if (folder / "config.yaml").is_file():
         _tell(f"resume: {folder}: its run has no checkpoint yet; it starts afresh")
         return None
+    return _first_ranks_choice(folder, cfg)
+
+
+def _first_ranks_choice(folder: Path, cfg: Mapping[str, Any]) -> Path | None:
+    """What :func:`_beside` finds for the first rank, whose own run looks to others as if held."""
+    launch = launched()
+    first = getattr(rank_zero_only, "rank", 0) == 0 if launch is None else launch.rank == 0
+    chosen = os.environ.get(_CHOICE)
+    if launch is None and not first and chosen is not None:
+        return Path(chosen) if chosen else None
+    found = _beside(folder, cfg) if first or launch is None else None
+    text = "" if found is None else str(found)
+    if launch is not None:
+        text = agreed(launch, "resume", text)
+        return Path(text) if text else None
+    os.environ[_CHOICE] = text  # for the ranks that this one will start
+    return found
+
+
+def _beside(folder: Path, cfg: Mapping[str, Any]) -> Path | None:
+    """The checkpoint of the newest unfinished run like this one that nobody is training."""
     homes = {file.parent.parent for file in folder.parent.glob(f"*/checkpoints/{LAST}")}
     homes |= {file.parent.parent for file in folder.parent.glob(f"*/checkpoints/{PREVIOUS}")}
     for home in sorted(homes, key=_time, reverse=True):
-        if finished_figures(home) is None and _same(home / "config.yaml", cfg):
+        if finished_figures(home) is None and _same(home / "config.yaml", cfg) and not busy(home):
             return _newest_whole(home)
     _tell(f"resume: no unfinished run like this one in {folder.parent}; it starts afresh")
     return None

@@ -2,6 +2,8 @@
 
 import contextlib
 import csv
+import filecmp
+import itertools
 import json
 import logging
 import os
@@ -26,9 +28,10 @@ _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 def prepare(folder: Path, resume: Path | None) -> None:
     """Make a run's folder ready for training; only the first rank does it.
 
-    What a kill left half written is removed. The best checkpoint so far is brought along when the
-    run goes on from a file elsewhere: its figure is continued, so its weights must be there too,
-    even if none is better. Files that can't be used go, with a line that says so.
+    What a kill left half written is removed. Checkpoints and figures of another run are set aside,
+    or ``resume=auto`` would take them for this one's. The best checkpoint so far is brought along
+    when the run goes on from a file elsewhere: its figure is continued, so its weights must be
+    there too, even if none is better. Files that can't be used go, with a line that says so.
 
     Args:
         folder: of the run.
@@ -36,13 +39,14 @@ def prepare(folder: Path, resume: Path | None) -> None:
     """
     tidy(folder)
     checkpoints = folder / "checkpoints"
-    if resume is None or resume.parent != checkpoints:
-        with contextlib.suppress(FileNotFoundError):  # another run's
-            (checkpoints / PREVIOUS).unlink()
+    own = resume is not None and lies_in(resume, checkpoints)
+    if not own:
+        _set_aside(folder, keep=resume)
     if resume is None:
         return
-    _unfinish(folder / "metrics.json")
-    if resume.parent != checkpoints:
+    if (folder / "metrics.json").is_file():
+        mark_interrupted(folder)
+    if not own:
         _bring_best(resume.parent / BEST, checkpoints / BEST)
     elif resume.name == PREVIOUS and damage(checkpoints / LAST):
         (checkpoints / LAST).unlink()  # or it would become the previous one
@@ -50,6 +54,35 @@ def prepare(folder: Path, resume: Path | None) -> None:
     if reason:
         log.warning("%s; the best is looked for among the epochs to come", reason)
         (checkpoints / BEST).unlink()
+
+
+def lies_in(file: Path, folder: Path) -> bool:
+    """Whether a file is one of a folder's, however the two are written."""
+    return folder.resolve() in (file.parent.resolve(), file.resolve().parent)
+
+
+def _set_aside(folder: Path, keep: Path | None) -> None:
+    """Give another run's checkpoints another name, and put its figures beside them.
+
+    The figures go first: without them its run would be scored again at worst.
+    """
+    checkpoints, figures = folder / "checkpoints", folder / "metrics.json"
+    found = [name for name in (LAST, PREVIOUS, BEST) if (checkpoints / name).is_file()]
+    if not found:
+        figures.unlink(missing_ok=True)
+        return
+    if found == [BEST] and keep is not None and _alike(keep.parent / BEST, checkpoints / BEST):
+        return  # brought along by a start that came no further
+    if figures.is_file():
+        os.replace(figures, checkpoints / "metrics.json")
+    number = next(n for n in itertools.count(1) if not (folder / f"checkpoints.{n}").exists())
+    aside = folder / f"checkpoints.{number}"
+    checkpoints.rename(aside)
+    log.warning("run_dir: %s has checkpoints of an earlier run; they are in %s now", folder, aside)
+
+
+def _alike(a: Path, b: Path) -> bool:
+    return a.is_file() and filecmp.cmp(a, b, shallow=False)
 
 
 def damage(path: Path) -> str | None:
@@ -86,19 +119,17 @@ def _lives(process: int) -> bool:
     return True
 
 
-def _unfinish(file: Path) -> None:
-    """Mark the figures of a run that goes on, as if they were of an interrupted one."""
-    try:
+def mark_interrupted(folder: Path) -> None:
+    """Let a run's ``metrics.json`` say that it hasn't come to its end, whatever else it says."""
+    file = folder / "metrics.json"
+    figures = {}
+    with contextlib.suppress(OSError, ValueError):
         figures = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return
     if "interrupted" not in figures:
         write_json(file, figures | {"interrupted": 1.0}, indent=2)
 
 
 def _bring_best(source: Path, target: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        target.unlink()
     if source.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -118,14 +149,23 @@ def continue_logs(loggers: Sequence[Logger], step: int) -> None:
     for logger in loggers:
         if not isinstance(logger, CSVLogger):
             continue
-        kept = _rows(Path(logger.log_dir) / "metrics.csv", step)
+        file = Path(logger.log_dir) / "metrics.csv"
+        aside = file.with_name("metrics.kept.csv")
+        kept = _rows(file if file.is_file() else aside, step)
+        if kept:
+            _write(aside, kept)
         writer: Any = logger.experiment  # its making removes the file
         if kept:
             writer.metrics_keys = list(kept[0])
-            with replacing(Path(writer.metrics_file_path)) as stream:
-                table = csv.DictWriter(stream, writer.metrics_keys)
-                table.writeheader()
-                table.writerows(kept)
+            _write(Path(writer.metrics_file_path), kept)
+        aside.unlink(missing_ok=True)
+
+
+def _write(file: Path, rows: list[dict[str, str]]) -> None:
+    with replacing(file) as stream:
+        table = csv.DictWriter(stream, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
 
 
 def _rows(file: Path, step: int) -> list[dict[str, str]]:

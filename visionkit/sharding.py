@@ -42,14 +42,23 @@ class ShardedStrategy(DDPStrategy):
     @torch.no_grad()
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
         """One step; norms have the first rank's statistics, as elsewhere."""
+        self._share_statistics()
+        with torch.enable_grad():
+            return super().training_step(*args, **kwargs)
+
+    @torch.no_grad()
+    def on_validation_start(self) -> None:
+        """Validate with the first rank's statistics, or averages of them, which it will save."""
+        super().on_validation_start()
+        self._share_statistics()
+
+    def _share_statistics(self) -> None:
         if self._statistics:
             flat = torch.cat([b.flatten() for b in self._statistics])
             dist.broadcast(flat, 0)
             parts = torch.split(flat, [b.numel() for b in self._statistics])
             whole = [p.view_as(b) for p, b in zip(parts, self._statistics, strict=True)]
             torch._foreach_copy_(self._statistics, whole)
-        with torch.enable_grad():
-            return super().training_step(*args, **kwargs)
 
     def validation_step(self, *args: Any, **kwargs: Any) -> Any:
         """One step, after which weights are in parts again: without gradients nobody drops them."""

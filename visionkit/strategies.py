@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from visionkit.backbones.sync_norms import SyncNorms
 from visionkit.checkpoint import load_model
@@ -121,6 +122,8 @@ def arranged(plain: Mapping[str, Any], task: Task) -> dict[str, Any]:
     if not task.automatic_optimization:
         settings |= by_turns(settings, task)
     _check_sharding(plain, _family(settings.get("strategy")))
+    if settings.get("sync_batchnorm"):  # by a plugin: Lightning refuses to be asked for both
+        settings["sync_batchnorm"] = False
     return settings
 
 
@@ -131,8 +134,7 @@ def plugins_for(settings: Mapping[str, Any]) -> list[Any]:
     checkpoint of its own, and go on from that instead of the one that ``resume`` names.
     """
     found: list[Any] = [SyncNorms()] if settings.get("sync_batchnorm") else []
-    launch = launched()
-    if launch is not None and launch.by == "srun":
+    if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
         found.append(SLURMEnvironment(auto_requeue=False))
     return found
 
@@ -157,6 +159,11 @@ def _check_sharding(plain: Mapping[str, Any], family: str) -> None:
     if family == "sharding" and plain["model"]["compile"]:
         raise ConfigError(
             "model.compile: weights that are cut up can't be compiled; set it false, or choose "
+            "strategy=ddp"
+        )
+    if family == "sharding" and plain["model"]["channels_last"]:
+        raise ConfigError(
+            "model.channels_last: weights that lie so can't be cut up; set it false, or choose "
             "strategy=ddp"
         )
 

@@ -5,12 +5,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from tiny import CLASSES, CSP, HEAD, NECK, make_batch, make_model
 
 from visionkit import checkpoint
+from visionkit.callbacks.checkpoints import Checkpoints
 from visionkit.errors import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,3 +133,29 @@ def test_a_new_model_starts_from_a_checkpoint_with_other_classes(tmp_path, conte
     assert torch.equal(own[key], content["state_dict"][f"model.{key}"])
     assert torch.equal(model.head.many.classes[0][-1].bias, prior)
     assert model.normalise.mean.flatten().tolist() == pytest.approx([25.5, 51, 76.5])
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError()])
+def test_several_ranks_save_nothing_when_one_is_stopped(tmp_path, error):
+    checkpoints = Checkpoints(tmp_path, "loss", "min")
+    trainer = SimpleNamespace(global_step=3, world_size=2)
+    checkpoints.on_exception(trainer, None, error)  # type: ignore[arg-type]
+    assert os.listdir(tmp_path) == []
+
+
+def test_all_ranks_save_the_best_if_the_first_has_lost_it(tmp_path, monkeypatch):
+    (tmp_path / "best.ckpt").touch()
+    checkpoints: Any = Checkpoints(tmp_path, "loss", "min")
+    checkpoints.best, checkpoints.best_epoch = 0.1, 1
+    saved = []
+    monkeypatch.setattr(checkpoints, "_save_best", lambda *args: saved.append(args))
+    for lost in (False, True):
+        trainer: Any = SimpleNamespace(
+            sanity_checking=False,
+            state=SimpleNamespace(fn=TrainerFn.FITTING),
+            callback_metrics={"loss": 0.2},
+            current_epoch=2,
+            strategy=SimpleNamespace(broadcast=lambda mine, first=lost: first),
+        )
+        checkpoints.on_validation_end(trainer, None)
+        assert len(saved) == lost

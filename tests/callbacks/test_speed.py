@@ -164,6 +164,28 @@ def test_batches_that_a_gpu_has_not_come_to_are_logged_later(monkeypatch):
     assert logged[0]["speed/loader_ms"] == pytest.approx(10)  # of 100 s that the host waited
 
 
+def test_a_step_of_several_batches_is_logged_once():
+    logged: list[Any] = []
+    loop = SimpleNamespace(_batches_that_stepped=0)
+    trainer: Any = SimpleNamespace(
+        current_epoch=0,
+        world_size=1,
+        is_global_zero=False,
+        log_every_n_steps=2,
+        train_dataloader=SimpleNamespace(waited=0.0),
+        fit_loop=SimpleNamespace(epoch_loop=loop),
+        loggers=[SimpleNamespace(log_metrics=lambda figures, step: logged.append(step))],
+    )
+    module: Any = SimpleNamespace(device=torch.device("cpu"))
+    callback = Speed()
+    callback.on_train_start(trainer, module)
+    for batch in range(18):
+        loop._batches_that_stepped = batch // 3
+        callback.on_train_batch_start(trainer, module, None, batch)
+        callback.on_train_batch_end(trainer, module, None, [0], batch)
+    assert logged == [1, 3, 5]
+
+
 class Data(DataModule):
     def __init__(self, room: int | None) -> None:
         self.room = room

@@ -18,11 +18,13 @@ from tiny import make_coco
 
 from visionkit.data import cache_rooms
 from visionkit.data.augment_boxes import DetectionAugment
+from visionkit.data.augment_classes import ClassificationAugment
 from visionkit.data.cache import ImageCache
 from visionkit.data.cache_rooms import Folder, OnDisk, Private, Shared, folder_of, shared
 from visionkit.data.coco import read_coco
 from visionkit.data.datamodule import DataModule
 from visionkit.data.fingerprint import fingerprint
+from visionkit.data.folder import read_folder
 from visionkit.errors import ConfigError, DataError
 
 needs_memfd = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="Linux shares so")
@@ -92,7 +94,7 @@ def test_ranks_elsewhere_have_their_own(monkeypatch):
         other.where, other.owner = ("another machine", ""), 1
         return [other, mine]
 
-    monkeypatch.setattr(cache_rooms, "gather_objects", gathered)
+    monkeypatch.setattr("visionkit.ops.distributed.gather_objects", gathered)
     room = shared("", 100)
     assert isinstance(room, Shared) and room.owner == os.getpid()
     monkeypatch.delattr(os, "memfd_create")
@@ -189,6 +191,13 @@ def test_a_machine_without_memory(squares, monkeypatch):
     data = DataModule(functools.partial(read_coco), str(squares), 64, 3, cache="ram")
     with pytest.raises(ConfigError, match=r"data.cache: ram needs 0.0 GB, this machine .*=disk"):
         data.train_dataloader()
+
+
+def test_a_cache_that_would_not_be_used_is_not_refused(folders, monkeypatch, caplog):
+    monkeypatch.setattr(cache_rooms, "_memory", lambda: 50)
+    options = {"num_workers": 0, "cache": "ram", "augment": ClassificationAugment()}
+    DataModule(functools.partial(read_folder), str(folders), 32, 3, **options).train_dataloader()
+    assert "data.cache: ram isn't used" in caplog.text
 
 
 def test_where_pictures_lie(tmp_path, monkeypatch):

@@ -115,6 +115,13 @@ def sets(root, other):
     }
 
 
+def test_classes_that_differ_are_named(root):
+    index = read_joint(root, "train", READERS)
+    others = (*index.classes[:-1], "segmentation/blue")
+    with pytest.raises(DataError, match=r"such as segmentation/blue; mend the files"):
+        index.with_classes(others)
+
+
 def test_several_sets_stand_one_after_the_other(root, tmp_path):
     other = make_joint_set(tmp_path, {"train": 3, "val": 2})
     index = read_sets(".", "train", sets(root, other))
@@ -140,6 +147,8 @@ def test_sets_that_contradict_each_other(root, tmp_path):
         read_sets(".", "train", twice)
     with pytest.raises(ConfigError, match=r"^data.layout.sets.boxes: must have root and parts"):
         read_sets(".", "train", {"boxes": {"path": "x"}})
+    with pytest.raises(ConfigError, match=r"^data.layout.sets.boxes: must have root and parts"):
+        read_sets(".", "train", {"boxes": {"root": "x", "parts": None}})
     other = make_joint_set(tmp_path, {"train": 3})
     with pytest.raises(DataError, match=r"^data.layout.sets.masks: no val split, which boxes has"):
         read_sets(".", "val", sets(root, other))
@@ -250,6 +259,8 @@ def test_labels_that_no_part_learns_are_not_read():
     assert part_names(several) == ("detection", "segmentation")
     left = narrowed({"parts": {"segmentation": {}}, "data": several})["data"]["layout"]["sets"]
     assert list(left) == ["masks"]
+    odd = {"layout": {"sets": {"a": {"root": "x"}, "b": None}}}  # refused where they are read
+    assert narrowed({"parts": {"segmentation": {}}, "data": odd})["data"] == odd
     alone = {"data": {"layout": None}, "parts": None}
     assert narrowed(alone) == alone
 

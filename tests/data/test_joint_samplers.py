@@ -73,3 +73,11 @@ def test_evaluation_sees_every_picture_once(ranks):
             assert len({place >= COUNTS[0] for place in places}) == 1
             seen += places
     assert sorted(seen) == list(range(sum(COUNTS)))
+
+
+@pytest.mark.parametrize(("counts", "ranks"), [((2, 2), 3), ((5, 5), 4), ((1, 1, 1), 3)])
+def test_every_rank_has_something_to_evaluate(counts, ranks):
+    dealt = [list(GroupedEvalSampler(counts, 4, rank, ranks)) for rank in range(ranks)]
+    assert all(dealt)
+    assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
+    assert sorted(p for batches in dealt for b in batches for p in b) == list(range(sum(counts)))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from visionkit.data.mosaic import clean, mixup, mosaic, place, scaled
+from visionkit.data.mosaic import clean, mixup, mosaic, placed, scaled
 from visionkit.geometry import PAD_COLOUR, blank
 from visionkit.sample import Boxes
 
@@ -25,6 +25,13 @@ def bright(image):
     """The box around what is bright, the pad left out."""
     rows, columns = np.nonzero(image.min(2) > 180)
     return [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+
+
+def place(canvas, picture, scale, top_left, window, min_visible):
+    """Draw a picture, and return its boxes there."""
+    lies = placed(picture[0].shape[:2], scale, top_left, window)
+    lies.draw(canvas, picture[0])
+    return lies.move(picture[1], min_visible)
 
 
 def test_place_moves_and_scales_pixels_and_boxes_alike():

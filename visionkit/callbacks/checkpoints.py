@@ -22,7 +22,8 @@ from visionkit.tasks.base import Task
 class Checkpoints(lightning.Callback):
     """``last.ckpt`` after every epoch, to resume; ``best.ckpt`` when the monitor improves.
 
-    An interrupt or error saves ``last.ckpt`` once more where it is, unless the weights are ruined.
+    An interrupt or error saves ``last.ckpt`` once more where it is, unless the weights are ruined
+    or there are several ranks.
     The ``last.ckpt`` before it stays beside it as ``previous.ckpt``, for when a disk has ruined the
     newer one: a kill can't, at no moment is there none.
 
@@ -78,6 +79,11 @@ class Checkpoints(lightning.Callback):
         if self.best_epoch >= 0 and self.best_path.exists():
             return self.best_path
         return self.last_path if self._last_step >= 0 else None
+
+    @property
+    def has_last(self) -> bool:
+        """Whether this run has written its ``last.ckpt``."""
+        return self._last_step >= 0 and self.last_path.is_file()
 
     def on_load_checkpoint(
         self,
@@ -166,7 +172,9 @@ class Checkpoints(lightning.Callback):
             return
         value = float(trainer.callback_metrics.get(self.monitor, math.nan))
         better = value > self.best if self.mode == "max" else value < self.best
-        if better or self.best_epoch < 0 or not self.best_path.exists():
+        # saving is done together, and a disk may show ranks different things
+        lost = trainer.strategy.broadcast(not self.best_path.exists())
+        if better or self.best_epoch < 0 or lost:
             self.best = value if better else self.best
             self.best_epoch = trainer.current_epoch
             self._save_best(trainer, pl_module)
@@ -245,8 +253,8 @@ class Checkpoints(lightning.Callback):
         useless = isinstance(exception, CheckpointError | TrainingError)
         if useless or trainer.global_step == self._last_step:
             return
-        alone = trainer.world_size > 1 and not isinstance(exception, KeyboardInterrupt)
-        if trainer.global_step > 0 and not alone:  # saving waits for the other ranks
+        # several ranks save together, and where one has stopped the others may be steps away
+        if trainer.global_step > 0 and trainer.world_size == 1:
             self._back_to_a_step(trainer)
             self._save_last(trainer)
 

@@ -75,12 +75,14 @@ class Speed(lightning.Callback):
         self._open: list[Step] = []
         self._judged: list[tuple[float, float]] = []
         self._done = False
+        self._logged = -1
 
     def on_train_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Begin."""
         self._first_epoch = trainer.current_epoch
+        self._logged = -1
         self._open, self._judged = [], []
 
     def on_train_epoch_start(
@@ -127,7 +129,8 @@ class Speed(lightning.Callback):
             self._ended = _now_on_gpu()
         batches = trainer.fit_loop.epoch_loop._batches_that_stepped
         every = int(getattr(trainer, "log_every_n_steps", 0))
-        if every and (batches + 1) % every == 0:
+        # several batches may go into one step
+        if every and (batches + 1) % every == 0 and batches != self._logged:
             self._log(trainer, batches)
 
     def _log(self, trainer: lightning.Trainer, batches: int) -> None:
@@ -137,6 +140,7 @@ class Speed(lightning.Callback):
         self._open = [step for step in self._open if not step.known]
         for step in known:
             step.settle()
+        self._logged = batches
         figures = summary(known, trainer.world_size)
         for logger in trainer.loggers:
             logger.log_metrics(figures, step=batches)

@@ -15,8 +15,9 @@ from visionkit.tasks.base import Task
 
 
 class Trial(lightning.Callback):
-    """Notes the figure of each validation in a study, and ends the run if it leads nowhere.
+    """Notes the figure of each epoch in a study, and ends the run if it leads nowhere.
 
+    Of several validations in an epoch the best one counts, and the run is judged after the last.
     The first rank notes and judges; all ranks end together. What is noted stays when the run goes
     on from a checkpoint: figures are kept by epoch.
 
@@ -74,34 +75,47 @@ class Trial(lightning.Callback):
                 f"metric: validation gives no {metric!r}; there are: {', '.join(names)}"
             )
         epoch = trainer.current_epoch + 1
-        ends = trainer.is_global_zero and self._note(epoch, float(value))
+        ends = trainer.is_global_zero and self._note(epoch, float(value), _last_of_epoch(trainer))
         if trainer.strategy.broadcast(ends):
             raise PrunedError(
                 f"training: {metric} of trial {self.number} is {float(value):.4g} after epoch "
                 f"{epoch}, and other trials promise more"
             )
 
-    def _note(self, epoch: int, value: float) -> bool:
-        """Keep a figure; return whether the trial is to end."""
+    def _note(self, epoch: int, value: float, judge: bool = True) -> bool:
+        """Keep a figure; return whether the trial is to end, if that is to be judged now."""
         import optuna
 
-        from visionkit.tuning.study import NAME, make_pruner, open_storage, trial_id
+        from visionkit.tuning.journal import NAME, open_storage, trial_id
+        from visionkit.tuning.study import make_pruner
 
         logging.getLogger("optuna").setLevel(logging.WARNING)
         storage = open_storage(self.folder)
         identity = trial_id(storage, self.number)
         trial = storage.get_trial(identity)
-        if epoch not in trial.intermediate_values and not math.isnan(value):
-            storage.set_trial_intermediate_value(identity, epoch, value)
         study = optuna.load_study(
             study_name=NAME, storage=storage, pruner=make_pruner(self.pruner, self.epochs)
         )
-        if epoch == self.epochs:  # all is spent
+        better = max if study.direction.name == "MAXIMIZE" else min
+        known = trial.intermediate_values.get(epoch, value)
+        if not math.isnan(value) and (
+            epoch not in trial.intermediate_values or better(known, value) != known
+        ):
+            storage.set_trial_intermediate_value(identity, epoch, value)
+        if not judge or epoch == self.epochs:  # or all is spent
             return False
         ends = study.pruner.prune(study, storage.get_trial(identity))
         if ends:
             storage.set_trial_user_attr(identity, "pruned", epoch)
         return bool(ends)
+
+
+def _last_of_epoch(trainer: lightning.Trainer) -> bool:
+    """Whether no other validation follows in this epoch."""
+    every, batches = trainer.val_check_batch, trainer.num_training_batches
+    if trainer.check_val_every_n_epoch is None or every is None:  # by steps or by the clock
+        return True
+    return trainer.fit_loop.epoch_loop.batch_idx + 1 + every > batches
 
 
 class PrunedError(TrainingError):

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Protocol
 
 from visionkit.errors import ConfigError, DataError
-from visionkit.ops.distributed import gather_objects
 
 
 class Room(Protocol):
@@ -97,6 +96,8 @@ def shared(name: str, size: int) -> Private | Shared:
     Raises:
         ConfigError: the machine has less memory.
     """
+    from visionkit.ops.distributed import gather_objects  # torch, which evaluators do without
+
     there = _memory()
     if size > there:
         raise ConfigError(
@@ -181,7 +182,8 @@ class Folder:
         folder: of the set.
         split: its name.
         key: of all that the kept pixels depend on. Files of another key are removed: nobody knows
-            when they would be of use again.
+            when they would be of use again. Those of other canvases stay, as another run may use
+            them.
     """
 
     def __init__(self, folder: Path, split: str, key: str) -> None:

@@ -148,16 +148,7 @@ class DataModule(lightning.LightningDataModule):
         reason = index.untrainable()
         if reason is not None:
             raise DataError(f"{self.root}: train split: {reason}; check its annotations")
-        cache = self._cache(index)
-        dataset = index.dataset(self.canvas, self.augment, self.seed, cache)
-        self._caches = not self.multiscale and getattr(dataset, "caches", True)
-        in_memory = getattr(dataset, "batched", False)
-        if self.cache in ("ram", "disk") and not self._caches and not in_memory:
-            log.warning(
-                "data.cache: %s isn't used: training pictures are of sizes that differ, or are cut "
-                "from the original ones",
-                self.cache,
-            )
+        dataset = self._training(index)
         sampler = train_sampler(
             index,
             self.batch_size,
@@ -173,11 +164,25 @@ class DataModule(lightning.LightningDataModule):
         sampler.resume(*self.start)
         return self._loader(dataset, sampler)
 
+    def _training(self, index: Index) -> Dataset[Any]:
+        """Training samples; a cache is made, or refused, only where they can be kept."""
+        how = (self.canvas, self.augment, self.seed)
+        dataset = index.dataset(*how)
+        self._caches = not self.multiscale and getattr(dataset, "caches", True)
+        if self._caches:
+            cache = self._cache(index)
+            return dataset if cache is None else index.dataset(*how, cache)
+        if self.cache in ("ram", "disk") and not getattr(dataset, "batched", False):
+            log.warning(
+                "data.cache: %s isn't used: training pictures are of sizes that differ, or are cut "
+                "from the original ones",
+                self.cache,
+            )
+        return dataset
+
     def _cache(self, index: Index) -> ImageCache | None:
         """What the training pictures are kept in, if they are."""
-        wanted = self.cache in ("ram", "disk")
-        wanted |= self.cache == "auto" and self._room(index) <= CACHE_LIMIT
-        if self.multiscale or not wanted:
+        if self.cache == "none" or (self.cache == "auto" and self._room(index) > CACHE_LIMIT):
             return None
         if self.cache != "disk":
             return ImageCache(len(index), *self.canvas, place=shared)
