@@ -254,6 +254,13 @@ def test_home_and_null_in_paths(monkeypatch):
     ]
 
 
+def test_roots_of_several_sets_are_paths():
+    assert prepare(["data.layout.sets.masks.root=a=b, c", "data.layout.sets.root.x=1"]) == [
+        "data.layout.sets.masks.root='a=b, c'",
+        "data.layout.sets.root.x=1",
+    ]
+
+
 def test_a_sweep_over_paths_and_values_is_taken_apart(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x,y").mkdir()

@@ -132,3 +132,14 @@ def test_the_models_are_of_the_stated_size(name, millions, gflops):
     spec = plain(compose(["task=detection", "data.root=.", f"model={name}"]))
     model = build_model(spec, 80)
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, rel=0.05)
+
+
+@pytest.mark.parametrize("task", ["classification", "detection"])
+def test_callbacks_can_be_taken_away_from_every_task(squares, task):
+    """Also where the task's own file sets values of one."""
+    words = [f"task={task}", "callbacks=null", f"data.root={squares}", "run_dir=x"]
+    cfg = compose(words)
+    check(cfg)
+    assert not cfg.callbacks
+    cfg = compose([*words, "+callbacks.trial={_target_:visionkit.callbacks.speed.Speed}"])
+    assert list(cfg.callbacks) == ["trial"]

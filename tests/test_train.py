@@ -99,6 +99,25 @@ def test_resume_after_a_stop_in_validation(squares, tmp_path, finished):
     assert_same(states(tmp_path), states(finished[0]))
 
 
+def test_a_stop_is_marked_where_nothing_can_be_scored(tmp_path):
+    root = make_coco(tmp_path / "set", {"train": 8})
+    interrupted(tiny_config(root, tmp_path / "run"), batches=1)
+    figures = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert figures == {"images": 0, "seconds": 0, "interrupted": 1}
+
+
+def test_a_stop_of_several_ranks_scores_nothing(squares, tmp_path, monkeypatch, capsys):
+    """The others are gone, and would have to help."""
+    job = train.Run(tiny_config(squares, tmp_path, "callbacks=null", "trainer.max_epochs=1"))
+    assert job.fit()
+    monkeypatch.setattr(type(job.trainer), "world_size", 2)
+    monkeypatch.setattr(job, "finish", None)
+    job.stop()
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {"interrupted": 1}
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    assert f"stopped; go on with resume={last}" in "".join(capsys.readouterr().out.split("\n"))
+
+
 def test_a_finished_run_can_be_resumed_for_more_epochs_elsewhere(squares, tmp_path, finished):
     last = finished[0] / "checkpoints" / "last.ckpt"
     words = ["trainer.max_epochs=3", "seed=1", f"resume={last}"]

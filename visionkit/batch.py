@@ -1,6 +1,6 @@
 """Samples stacked for the device."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -204,6 +204,11 @@ class Batch:
         """The batch as the head of one part learns it."""
         assert isinstance(self.targets, JointTargets), "these targets are of one kind"
         return replace(self, targets=self.targets.parts[name])
+
+    def only(self, names: Iterable[str]) -> "Batch":
+        """The batch with the targets of the named parts."""
+        assert isinstance(self.targets, JointTargets), "these targets are of one kind"
+        return replace(self, targets=JointTargets({n: self.targets.parts[n] for n in names}))
 
     def truth(self) -> list[Result]:
         """The targets of each picture as a result would state them, in original pixels."""

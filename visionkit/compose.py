@@ -8,7 +8,7 @@ from typing import Any
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -17,6 +17,8 @@ from visionkit.errors import ConfigError
 from visionkit.overrides import key_of, parsed, prepare, quoted
 from visionkit.targets import first_line
 
+SEVERAL = ("callbacks", "logger")
+"""Groups whose options are mappings of nodes, each of which may be there or not."""
 _UNKNOWN = ": there is no such key or group"
 _FAILURES = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
 
@@ -84,7 +86,7 @@ def attempt(
     with initialize_config_dir(version_base="1.3", config_dir=str(folder.resolve())):
         while cfg is None:
             try:
-                cfg = composed(good)
+                cfg = without_rests(composed(good), good)
             except _FAILURES as error:
                 line, mended = _mend(error, good, options, composed)
                 if line not in found:
@@ -99,6 +101,25 @@ def attempt(
         else line
         for line in found
     ]
+
+
+def without_rests(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Take out what a task's YAML file sets below callbacks or loggers that were taken away.
+
+    Args:
+        cfg: as composed.
+        overrides: of which ``~callbacks`` takes a group away; what others set stays.
+    """
+    set_by_hand = {".".join(key_of(o).split(".")[:2]) for o in overrides}
+    for group in (g for g in SEVERAL if f"~{g}" in overrides):
+        node = cfg.get(group)
+        for name in list(node) if isinstance(node, DictConfig) else ():
+            child = node[name]
+            rest = isinstance(child, DictConfig) and "_target_" not in child
+            if rest and f"{group}.{name}" not in set_by_hand:
+                with open_dict(node):
+                    del node[name]
+    return cfg
 
 
 def groups(folders: Sequence[Path]) -> dict[str, list[str]]:

@@ -103,7 +103,7 @@ def _batch_size(
 
     measure = in_a_process(words, user_dir, folder, settings["steps"])
     chosen, found = search(measure, settings, tell)
-    device = found[-1].device
+    device = next((m.device for m in reversed(found) if m.why is None), found[-1].device)
     said = {"format": 1, "batch_size": chosen, "device": device, "measured": as_rows(found)}
     write_json(folder / "batch_size.json", said, indent=1)
     if chosen is None:

@@ -26,6 +26,7 @@ PATHS = (
 )
 """Keys whose values are paths, which Hydra's grammar would often refuse or take apart."""
 
+_MORE_PATHS = re.compile(r"data\.layout\.sets\.[^.]+\.root$")
 _WORD = re.compile(r"\w[\w,]*$")
 _SWEEP = re.compile(r"(choice|range|interval|glob|sort|shuffle|tag|extend_list)\(")
 
@@ -48,15 +49,22 @@ def _prepare(override: str, groups: Collection[str], multirun: bool) -> str:
     key, _, value = override.partition("=")
     if value == "null" and key in groups:
         return f"~{key}"
-    last = key.rpartition(".")[2]
-    if key.startswith("parts.") and key.count(".") == 2 and last in groups and _WORD.match(value):
-        return f"{last}@{key}={value}"
+    group = group_of_part(key, groups)
+    if group is not None and _WORD.match(value):
+        return f"{group}@{key}={value}"
     return _quote(override, multirun)
+
+
+def group_of_part(key: str, groups: Collection[str]) -> str | None:
+    """The group whose option ``parts.NAME.GROUP`` is; None for any other key."""
+    last = key.rpartition(".")[2]
+    return last if key.startswith("parts.") and key.count(".") == 2 and last in groups else None
 
 
 def _quote(override: str, multirun: bool) -> str:
     key, equals, value = override.partition("=")
-    if not equals or key.lstrip("+") not in PATHS:
+    bare = key.lstrip("+")
+    if not equals or not (bare in PATHS or _MORE_PATHS.match(bare)):
         return override
     if value in ("", "null", "???") or value[0] in "'\"" or value.startswith("${"):
         return override
@@ -79,6 +87,15 @@ def quoted(path: str) -> str:
 def key_of(override: str) -> str:
     """Return the key of an override, without its signs and package."""
     return override.partition("=")[0].lstrip("+~").partition("@")[0]
+
+
+def value_of(override: str) -> Any:
+    """Return what ``key=value`` says, as Hydra reads it.
+
+    Raises:
+        HydraException: it can't be read.
+    """
+    return OverridesParser.create().parse_override(_quote(override, False)).value()
 
 
 def parsed(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -130,7 +147,6 @@ def split_off(group: str, overrides: Sequence[str]) -> tuple[list[str], dict[str
     """
     if any(key_of(o) == group for o in overrides):
         return list(overrides), {}
-    parser = OverridesParser.create()
     stay, taken = [], OmegaConf.create({})
     for text in overrides:
         key = key_of(text)
@@ -138,9 +154,9 @@ def split_off(group: str, overrides: Sequence[str]) -> tuple[list[str], dict[str
             stay.append(text)
             continue
         try:
-            override = parser.parse_override(_quote(text, False))
+            value = value_of(text)
         except HydraException:
             stay.append(text)  # composing reports it
             continue
-        OmegaConf.update(taken, key.removeprefix(f"{group}."), override.value())
+        OmegaConf.update(taken, key.removeprefix(f"{group}."), value)
     return stay, dict(OmegaConf.to_container(taken))  # type: ignore[arg-type]

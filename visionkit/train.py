@@ -27,16 +27,16 @@ from visionkit.lightning_says import quieten
 from visionkit.metrics.base import Evaluator
 from visionkit.models.base import Network
 from visionkit.models.build import build_network
-from visionkit.models.joint import JointModel
-from visionkit.models.model import Model
 from visionkit.models.weights import start_from
+from visionkit.ops.distributed import from_first_rank
 from visionkit.options import options_from
 from visionkit.resume import check_resume, find_resume, nothing_left
-from visionkit.run_folder import continue_logs, prepare
+from visionkit.run_folder import continue_logs, lies_in, mark_interrupted, prepare
+from visionkit.run_lock import hold, release
 from visionkit.strategies import arranged, check_devices, plugins_for, whole
 from visionkit.tasks.base import Task
 from visionkit.tasks.optim import parameter_groups
-from visionkit.tasks.scoring import calibrate, make_evaluator, score
+from visionkit.tasks.scoring import calibrate, check_calibrates, make_evaluator, score
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Run:
             folder,
             *self.task.scorer.monitor,
             **self.plain["checkpoints"],
-            continues=self.resume is not None and self.resume.parent == folder,
+            continues=self.resume is not None and lies_in(self.resume, folder),
         )
         self.trainer = self._build_trainer()
 
@@ -103,11 +103,7 @@ class Run:
             start_from(model, weights, self.info.classes)
         self._warn_of_random(weights)
         model.check(self.info)
-        if model.calibrates and "val" not in self.data.splits:
-            raise ConfigError(
-                "head.calibrate: the set has no val split to fit the confidence to; add one or set "
-                "it false"
-            )
+        check_calibrates(model, self.plain, self.data.splits)
         model.prepare(self.info)
         # evaluation looks at every score
         options = options_from(self.plain["predict"] | {"confidence": None})
@@ -170,15 +166,14 @@ class Run:
         ]
         if not loggers:  # it refuses to run where nothing would be logged
             extra = [c for c in extra if not isinstance(c, LearningRateMonitor)]
-        settings = arranged(self.plain, self.task)
         trainer = build(
-            settings,
+            arranged(self.plain, self.task),
             "trainer",
             allow=self.allow,
             # the order matters: checkpoints are written while averaged weights are in place
             callbacks=[self.checkpoints, Ema(ema["decay"], ema["ramp"]), *extra],
             logger=loggers or False,
-            plugins=[AtomicCheckpointIO(), *plugins_for(settings)],
+            plugins=[AtomicCheckpointIO(), *plugins_for(self.plain["trainer"])],
             default_root_dir=str(self.folder),
             use_distributed_sampler=False,
             enable_checkpointing=False,
@@ -191,6 +186,7 @@ class Run:
         """Train. Return False if the person stopped it."""
         if self.trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
+            hold(self.folder)
             prepare(self.folder, self.resume)
             with report.replacing(self.folder / "config.yaml") as file:
                 file.write(OmegaConf.to_yaml(OmegaConf.create(self.plain)))
@@ -213,21 +209,22 @@ class Run:
 
     def finish(self, interrupted: bool) -> dict[str, float]:
         """Score the best checkpoint on the test split (else val), and write the report."""
-        source = self.checkpoints.to_score or self.resume
+        source = from_first_rank(lambda: self.checkpoints.to_score) or self.resume
         if source is None:
             raise ConfigError("trainer: nothing was trained; give it more epochs and batches")
         self.model = whole(self.model, source)
         self.model.load_state_dict(checkpoint.model_state(checkpoint.read(source)))
         split = "test" if "test" in self.data.splits else "val"
+        mark = {"interrupted": 1.0} if interrupted else {}
         if split not in self.data.splits:
-            self.console.print("no val or test split: nothing to score")
             metrics = {"images": 0.0, "seconds": 0.0}
-            report.write_metrics(self.folder, metrics)
-            return metrics
+            if self.trainer.is_global_zero:
+                self.console.print("no val or test split: nothing to score")
+                report.write_metrics(self.folder, metrics | mark)
+            return metrics | mark
         device = self.trainer.strategy.root_device
         # a last.ckpt goes on training, so it stays as it is
         if self.model.calibrates and source == self.checkpoints.best_path:
-            assert isinstance(self.model, Model | JointModel)
             calibrate(self.model, self.data.eval_dataloader("val"), device)
             if self.trainer.is_global_zero:
                 checkpoint.replace_model(source, self.model)
@@ -235,9 +232,7 @@ class Run:
                     self.console.print("its confidence was fitted to the val split, too")
         evaluator = self._evaluator(split)
         batches = self.data.eval_dataloader(split)
-        metrics = score(self.model, batches, evaluator, device)
-        if interrupted:
-            metrics["interrupted"] = 1.0
+        metrics = score(self.model, batches, evaluator, device) | mark
         if self.trainer.is_global_zero:
             spent = time.perf_counter() - self.start
             self.console.print(
@@ -251,6 +246,17 @@ class Run:
             self.console.print(f"everything is in {self.folder}", highlight=False, soft_wrap=True)
         return metrics
 
+    def stop(self) -> None:
+        """Mark the run as interrupted, with the figures so far where no other rank has to help."""
+        last = self.checkpoints.last_path if self.checkpoints.has_last else self.resume
+        if last is None:
+            return
+        if self.trainer.world_size == 1:
+            self.finish(interrupted=True)
+        if self.trainer.is_global_zero:
+            mark_interrupted(self.folder)
+            self.console.print(f"stopped; go on with resume={last}", highlight=False)
+
 
 def run(cfg: DictConfig) -> dict[str, float]:
     """Train, then score the best checkpoint.
@@ -263,19 +269,17 @@ def run(cfg: DictConfig) -> dict[str, float]:
 
     Raises:
         VisionkitError: anything the person can mend.
-        KeyboardInterrupt: Ctrl-C, after ``last.ckpt`` and the metrics so far were written.
+        KeyboardInterrupt: Ctrl-C, after ``last.ckpt`` and the metrics so far were written (on
+            several ranks neither: the run is marked).
     """
-    figures = nothing_left(narrowed(plain(cfg)))
-    if figures is not None:
+    if (figures := nothing_left(narrowed(plain(cfg)))) is not None:
         log.info("resume: %s: this run is finished; metrics.json has its figures", cfg.run_dir)
         return figures
     job = Run(cfg)
-    finished = job.fit()
-    last = job.checkpoints.last_path if job.checkpoints.to_score else job.resume
-    if not finished and last is None:
+    try:
+        if job.fit():
+            return job.finish(interrupted=False)
+        job.stop()
         raise KeyboardInterrupt
-    metrics = job.finish(interrupted=not finished)
-    if not finished:
-        job.console.print(f"stopped; go on with resume={last}", highlight=False)
-        raise KeyboardInterrupt
-    return metrics
+    finally:
+        release(job.folder)

@@ -80,7 +80,11 @@ def run(
         )
     found = results.write(study)
     if finished and time.monotonic() < end and len(found["trials"]) < settings["trials"]:
-        tell("all values of the space were tried")
+        tell(
+            "all values of the space were tried"
+            if study.exhausted
+            else "no values were found that weren't tried; a wider space has more"
+        )
     draw(study, found)
     results.show(study, found, console)
     if not finished:

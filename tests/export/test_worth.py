@@ -39,13 +39,13 @@ def _seconds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_smaller_faster_and_as_good_is_kept(large: Path, little: Path) -> None:
-    figures = {large: 0.5, little: 0.495}
+    figures = {large: {"AP": 0.5}, little: {"AP": 0.495}}
     verdict = weigh(large, little, EXAMPLES, figures.__getitem__)
     assert verdict.kept
     assert verdict.size == pytest.approx(little.stat().st_size / large.stat().st_size)
     assert verdict.latency == pytest.approx(verdict.size)
     assert verdict.drop == pytest.approx(0.005)
-    assert verdict.figures == (0.5, 0.495)
+    assert (verdict.figure, verdict.figures) == ("AP", (0.5, 0.495))
     written = little.read_bytes()
     keep_if_worth_it(large, little, verdict)
     assert large.read_bytes() == written
@@ -70,18 +70,34 @@ def test_what_is_slower_and_larger_is_left_with_its_reasons(large: Path, little:
 def test_a_worse_figure_is_a_reason(
     large: Path, little: Path, figures: tuple[float, float], mode: str, drop: float | None
 ) -> None:
-    score = dict(zip((large, little), figures, strict=True)).__getitem__
-    verdict = weigh(large, little, EXAMPLES, score, mode=mode)  # type: ignore[arg-type]
+    score = {large: {"AP": figures[0]}, little: {"AP": figures[1]}}.__getitem__
+    falling = ["AP"] if mode == "min" else []
+    verdict = weigh(large, little, EXAMPLES, score, falling=falling)
     assert not verdict.kept
     assert verdict.why.startswith("its figure drops by")
     if drop is not None:
         assert verdict.drop == pytest.approx(drop)
-        assert weigh(large, little, EXAMPLES, score, mode=mode, most=drop + 0.001).kept  # type: ignore[arg-type]
+        assert weigh(large, little, EXAMPLES, score, falling=falling, most=drop + 0.001).kept
 
 
 def test_a_better_figure_is_no_reason(large: Path, little: Path) -> None:
-    figures = {large: 0.2, little: 0.1}
-    assert weigh(large, little, EXAMPLES, figures.__getitem__, mode="min").kept
+    figures = {large: {"FID": 0.2}, little: {"FID": 0.1}}
+    assert weigh(large, little, EXAMPLES, figures.__getitem__, falling=["FID"]).kept
+
+
+@pytest.mark.parametrize("lost", [0.44, float("nan")])
+def test_of_several_figures_the_one_that_loses_most_decides(
+    large: Path, little: Path, lost: float
+) -> None:
+    """Boxes that gain what masks lose aren't as good, though the mean is."""
+    figures = {
+        large: {"detection/AP": 0.5, "segmentation/miou": 0.5},
+        little: {"detection/AP": 0.56, "segmentation/miou": lost},
+    }
+    verdict = weigh(large, little, EXAMPLES, figures.__getitem__)
+    assert not verdict.kept
+    assert verdict.why.startswith("its segmentation/miou drops by")
+    assert verdict.figure == "segmentation/miou"
 
 
 def test_there_must_be_something_to_time_with(large: Path, little: Path) -> None:

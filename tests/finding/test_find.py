@@ -63,6 +63,18 @@ def test_a_batch_size(words, tmp_path, monkeypatch):
         run([*words, "what=batch_size"])
 
 
+def test_a_size_that_a_process_died_of_does_not_settle_the_device(words, monkeypatch):
+    def measure(size):
+        if size > 8:
+            return Measured(size, why="no memory for it")
+        return Measured(size, 10**8 * size, 0.01 * size, 10**11, "cuda")
+
+    monkeypatch.setattr(steps, "in_a_process", lambda *_: measure)
+    found, text = run([*words, "what=batch_size"])
+    assert found["device"] == "cuda"
+    assert "the largest that takes at most 80 % of the memory" in text
+
+
 def test_all_problems_are_told_before_anything_is_made(words, tmp_path):
     with pytest.raises(ConfigError) as told:
         run([*words, "what=lrr", "lr.stesp=3", "optimizer.lrr=1"])

@@ -2,9 +2,11 @@ import math
 
 import pytest
 from small_gans import make_images, words
+from small_joint import SMALL, make_joint_set
 from tiny import make_folders
 
 from visionkit.finding.steps import in_a_process, measure_here
+from visionkit.tasks.joint import JointTask
 
 
 def test_training_is_measured(tmp_path):
@@ -31,6 +33,26 @@ def test_networks_that_train_by_turns_are_measured(tmp_path):
     assert seen.why is None
     assert seen.seconds > 0
     assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_of_each_set_is_trained_in_turn(tmp_path, monkeypatch):
+    make_joint_set(tmp_path / "boxes")
+    make_joint_set(tmp_path / "masks", {"train": 4, "val": 2})
+    given = [
+        *("task=multitask", "data=joint_sets", f"data.root={tmp_path}", "data.image_size=64"),
+        *("data.layout.sets.masks.parts.segmentation._target_="
+          "visionkit.data.coco_masks.read_coco_masks",),
+        *("backbone.width=0.125", "backbone.depth=0.1", "trainer=cpu", *SMALL),
+    ]  # fmt: skip
+    seen = []
+    raw = JointTask.raw
+    monkeypatch.setattr(JointTask, "raw", lambda self, b: seen.append(b.parts) or raw(self, b))
+    measured = measure_here(given, None, str(tmp_path / "run"), 4, 3)
+    assert measured.why is None
+    assert measured.seconds > 0
+    assert seen == [("detection",), ("segmentation",)] * 3
+    short = measure_here(given, None, str(tmp_path / "run"), 6, 3)
+    assert short.why == "a set of the train split has only 4 pictures"
 
 
 @pytest.mark.slow  # a process that loads everything

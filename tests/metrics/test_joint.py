@@ -10,8 +10,9 @@ from small_joint import make_joint_set
 
 from visionkit.data.coco import read_coco
 from visionkit.data.coco_masks import read_coco_masks
-from visionkit.data.joint import read_joint, read_sets
+from visionkit.data.joint import read_joint, read_sets, read_shown
 from visionkit.errors import ConfigError
+from visionkit.metrics.classification import ClassificationEvaluator
 from visionkit.metrics.coco import CocoEvaluator
 from visionkit.metrics.joint import JointEvaluator
 from visionkit.metrics.segmentation import SegmentationEvaluator
@@ -125,6 +126,27 @@ def test_a_chosen_figure(index):
     for wrong in ("AP", "boxes/AP"):
         with pytest.raises(ConfigError, match=rf"^evaluator.monitor: there is no '{wrong}'"):
             JointEvaluator(index, PARTS, monitor=wrong)
+
+
+def test_figures_that_validation_does_not_give_are_refused(index):
+    for wrong, near in (
+        ("detection/AP5", "detection/AP"),
+        ("segmentation/mioU", "segmentation/miou"),
+        ("segmentation/boundary_f1", "segmentation/"),  # of the final report alone
+    ):
+        says = rf"^evaluator.monitor: validation gives no '{wrong}'; .*{near}"
+        with pytest.raises(ConfigError, match=says):
+            JointEvaluator(index, PARTS, monitor=wrong)
+    chosen = fill(JointEvaluator(index, PARTS, monitor="detection/AP/red"), index, range(8))
+    assert chosen.compute()[chosen.monitor] > 0
+
+
+def test_a_calibration_error_is_to_fall(root):
+    readers = {"detection": read_coco, "shown": lambda r, s: read_shown(r, s, read_coco)}
+    index = read_joint(root, "train", readers)
+    parts = {"detection": PARTS["detection"], "shown": ClassificationEvaluator}
+    assert JointEvaluator(index, parts, monitor="shown/ece").mode == "min"
+    assert JointEvaluator(index, parts, monitor="shown/micro_f1").mode == "max"
 
 
 def test_parts_without_labels_are_named(index, root):

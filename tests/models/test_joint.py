@@ -79,7 +79,9 @@ def test_what_no_part_needs_is_frozen():
 def test_learned_weights_are_trained_but_never_decayed():
     model = make_joint(weighting={"_target_": "visionkit.losses.weighting.UncertaintyWeights"})
     groups = parameter_groups(model, 0.1, 0.1)
-    (mine,) = [g for g in groups if any(p is model.weighting.log_variance for p in g["params"])]
+    ids = {id(s) for s in model.weighting.log_variance.values()}
+    (mine,) = [g for g in groups if ids & {id(p) for p in g["params"]}]
+    assert ids <= {id(p) for p in mine["params"]}
     assert mine["weight_decay"] == 0.0
 
 
@@ -89,6 +91,19 @@ def test_norms_of_all_parts_become_group_norms():
     assert not [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     again = make_joint(grouped=list(model.grouped))
     assert again.load_state_dict(model.state_dict())
+
+
+def test_a_random_backbone_with_frozen_norms_is_told(caplog):
+    frozen = {"backbone": {**CSP, "frozen_norm": True}, "parts": PARTS}
+    build_joint(frozen | {"model": {"norm": "group"}}, CLASSES)
+    assert "backbone.frozen_norm: the backbone starts at random" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["items", "type", "train", "half", "get", "file", "seconds"])
+def test_names_that_stand_for_something_else_are_refused(name):
+    spec = {"backbone": CSP, "parts": {name: PARTS["detection"]}}
+    with pytest.raises(ConfigError, match=rf"^parts.{name}: the name stands for something else"):
+        build_joint(spec, {name: 2})
 
 
 def test_options_reach_each_head_and_are_refused_by_name():
@@ -129,5 +144,5 @@ def test_parts_that_cannot_be_built_are_named(parts, classes, says):
 
 
 def test_a_single_network_refuses_labels_of_several_kinds():
-    with pytest.raises(ConfigError, match=r"labels for detection, segmentation.*task=multitask"):
+    with pytest.raises(ConfigError, match=r"labels for detection, segmentation.*a task with parts"):
         build_network({"backbone": CSP, **PARTS["detection"]}, CLASSES, (64, 64))

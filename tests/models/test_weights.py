@@ -7,6 +7,7 @@ import logging
 import pytest
 import torch
 from safetensors.torch import save_file
+from small_joint import make_joint
 from torch import nn
 from torchvision.models import detection
 from torchvision.models.detection._utils import overwrite_eps
@@ -231,3 +232,9 @@ def test_the_published_file_was_trained_without_an_epsilon(tmp_path, monkeypatch
         start_from(model, file)
         found = model.backbone(x)[stem.features[1].name]
         assert torch.allclose(found, expected, rtol=1e-4) == same
+
+
+def test_a_network_with_other_heads_takes_no_detector(tmp_path):
+    file = saved(tmp_path, detector().state_dict())
+    with pytest.raises(CheckpointError, match="which only a network with boxes alone can take"):
+        start_from(make_joint("detection"), file)

@@ -14,9 +14,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from visionkit import checkpoint, evaluate, train
 from visionkit.compose import compose
+from visionkit.config import find_problems
 from visionkit.errors import ConfigError, DataError
 from visionkit.tasks.joint import JointTask
 from visionkit.tasks.optim import Muon, parameter_groups
+from visionkit.tasks.scoring import calibrate
 
 SECONDS = 120
 LEARNED = {"weighting": {"_target_": "visionkit.losses.weighting.UncertaintyWeights"}}
@@ -141,7 +143,8 @@ def test_what_learns_nothing_in_a_step_is_left_alone():
     before = {k: v.clone() for k, v in model.named_parameters()}
     steps(make_joint_batch("segmentation"))
     moved = {k for k, v in model.named_parameters() if not torch.equal(v, before[k])}
-    assert not {k for k in moved if ".detection." in k or ".classification." in k}
+    assert not {k for k in moved if ".detection" in k or ".classification" in k}
+    assert "weighting.log_variance.segmentation" in moved
     assert {k for k in before if k.startswith("heads.segmentation")} <= moved
     assert any(k.startswith("backbone") for k in moved)
 
@@ -149,7 +152,8 @@ def test_what_learns_nothing_in_a_step_is_left_alone():
 def test_learned_weights_scale_the_loss_that_is_trained_alone():
     model = make_joint(**LEARNED)
     with torch.no_grad():
-        model.weighting.log_variance.fill_(1.0)
+        for s in model.weighting.log_variance.values():
+            s.fill_(1.0)
     task, batch = JointTask("multitask", model, {}, Muon), make_joint_batch()
     task.on_train_start()
     total, logged = task.cost(batch)
@@ -177,6 +181,43 @@ def test_ranks_stay_equal_with_sets_in_turn(tmp_path):
     buffers = ("running_mean", "running_var", "num_batches_tracked")
     unequal = [k for k in first if not torch.equal(first[k], second[k])]
     assert [k for k in unequal if not k.endswith(buffers)] == []
+
+
+def test_only_what_wants_it_is_observed_and_kept_for_the_fit():
+    model = make_joint().eval()
+    model.heads["classification"].calibrates = True
+    for name in ("detection", "segmentation"):
+        model.heads[name].register_forward_hook(lambda *_: pytest.fail("nobody asked"))
+    seen = []
+    model.calibrate = lambda raws, batches: seen.extend(zip(raws, batches, strict=True))
+    batches = [make_joint_batch(), make_joint_batch("segmentation")]
+    calibrate(model, batches, torch.device("cpu"))
+    ((raw, batch),) = seen
+    assert list(raw) == list(batch.parts) == ["classification"]
+    assert batch.images.numel() == 0
+
+
+def test_a_fit_without_a_val_split_is_refused_by_its_key(root, tmp_path):
+    place = make_joint_set(tmp_path / "set", {"train": 4, "test": 2})
+    with pytest.raises(ConfigError, match=r"^parts.classification.head.calibrate: the set has no"):
+        train.Run(joint_config(
+            place, tmp_path / "run", "parts=[classification]",
+            "parts.classification.head.calibrate=true",
+        ))  # fmt: skip
+
+
+def test_a_figure_that_is_not_there_is_refused_before_training(root, tmp_path):
+    with pytest.raises(ConfigError, match=r"no 'detection/AP5'; did you mean 'detection/AP\d+'\?$"):
+        train.Run(joint_config(root / "boxes", tmp_path, *SMALL, "evaluator.monitor=detection/AP5"))
+
+
+def test_the_documented_command_for_sets_needs_no_other_root(root, tmp_path):
+    words = ["task=multitask", "data=joint_sets", f"run_dir={tmp_path}",
+             f"data.layout.sets.boxes.root={root / 'boxes'}",
+             f"data.layout.sets.masks.root={root / 'a=b, c'}"]  # fmt: skip
+    cfg = compose(words)
+    assert find_problems(cfg) == []
+    assert cfg.data.layout.sets.masks.root == str(root / "a=b, c")
 
 
 def test_a_head_is_fitted_after_training_by_the_pictures_with_its_labels(root, tmp_path):

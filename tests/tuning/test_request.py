@@ -1,7 +1,16 @@
 import pytest
 
+from visionkit.compose import compose
 from visionkit.errors import ConfigError
-from visionkit.tuning.request import check_request, goes_on, read_request, split_words
+from visionkit.tuning.request import (
+    _own_values as own_values,
+)
+from visionkit.tuning.request import (
+    check_request,
+    goes_on,
+    read_request,
+    split_words,
+)
 
 LR = "space.optimizer.lr=log(1e-3, 0.1)"
 
@@ -50,6 +59,16 @@ def test_what_the_configuration_has_itself_is_found_in_the_space(words):
         "data.image_size": "640",
         "trainer.max_epochs": 9,
     }
+
+
+def test_paths_that_hydra_cannot_read_are_values(words):
+    choice = "space.backbone.weights=choice(none, runs/lr=0.1/best.ckpt)"
+    (line,) = problems([*words, choice])
+    assert line.startswith("space.backbone.weights: there is no file 'runs/lr=0.1/best.ckpt'")
+    request = read_request([*words, choice])
+    assert own_values(request, compose(request.words)) == {"backbone.weights": "none"}
+    odd = read_request([*words, "space.data.image_size=choice(64=, 640)"])
+    assert own_values(odd, compose(odd.words)) == {"data.image_size": "640"}
 
 
 def test_every_problem_is_told_at_once_and_says_that_it_is_searched(words):

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from visionkit.errors import ConfigError
-from visionkit.tuning.space import Choice, Number, from_words, parse, split
+from visionkit.tuning.space import Choice, Number, from_words, parse, split, untried
 
 
 @pytest.mark.parametrize(
@@ -119,3 +119,21 @@ def test_a_file_that_holds_no_ranges(content, tmp_path):
 def test_a_range_without_a_value():
     with pytest.raises(ConfigError, match=r"space\.a: has no range; write space\.a=RANGE"):
         from_words(["space.a"])
+
+
+def test_what_is_left_of_a_finite_space():
+    space = {"a": parse("a", "choice(x, y)"), "b": parse("b", "float(0, 0.3, 0.1)")}
+    every = untried(space, [])
+    assert [(v["a"], round(v["b"], 9)) for v in every] == [
+        (a, b) for a in "xy" for b in (0.0, 0.1, 0.2, 0.3)
+    ]
+    assert all(space["b"].distribution()._contains(v["b"]) for v in every)
+    tried = [{"a": "x", "b": 0.1 + 0.1}, {"a": "y", "b": 0.30000000000000004}, {"a": "x"}]
+    assert len(untried(space, tried)) == 6
+    assert untried(space, every) == []
+    whole = {"n": parse("n", "int(2, 8, step=3)"), "m": parse("m", "int(1, 4, log)")}
+    assert [(v["n"], v["m"]) for v in untried(whole, [])][:5] == [
+        *((2, 1), (2, 2), (2, 3), (2, 4), (5, 1)),
+    ]
+    for text in ("log(1e-4, 1)", "int(1, 1000000)"):
+        assert untried({"a": parse("a", text)}, []) is None

@@ -9,7 +9,7 @@ import pytest
 from tiny import make_folders
 
 from visionkit import train
-from visionkit.callbacks.trial import PrunedError
+from visionkit.callbacks.trial import PrunedError, Trial
 from visionkit.compose import compose
 from visionkit.errors import ConfigError
 from visionkit.tuning.request import read_request
@@ -49,6 +49,17 @@ def test_figures_are_noted_by_epoch(words):
     assert list(noted) == [1, 2]
     assert max(noted.values()) == metrics["accuracy"]  # there is no test split
     assert Path(cfg.run_dir) == study.folder_of(number)
+
+
+def test_every_validation_of_an_epoch_counts(words, monkeypatch):
+    seen = []
+    note = Trial._note
+    monkeypatch.setattr(
+        Trial, "_note", lambda self, *given: seen.append(given[::2]) or note(self, *given)
+    )
+    _, _, cfg = begun([*words, "+trainer.val_check_interval=0.34", "trainer.max_epochs=1"])
+    train.run(cfg)
+    assert seen == [(1, False), (1, False), (1, True)]  # 3 batches; one judgement
 
 
 def test_a_run_that_leads_nowhere_ends_unscored(words):

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import math
+import os
 import re
 import threading
 from pathlib import Path
@@ -12,11 +14,14 @@ from fake_trials import ABOUT, EPOCHS, LR, Fake, figure
 from rich.console import Console
 
 from visionkit import tune
+from visionkit.callbacks.trial import Trial
 from visionkit.compose import compose
 from visionkit.errors import ConfigError, DataError
 from visionkit.tuning import trials
+from visionkit.tuning.journal import open_storage
 from visionkit.tuning.request import read_request
-from visionkit.tuning.study import Study, open_storage
+from visionkit.tuning.results import winning_words, write_experiment
+from visionkit.tuning.study import Study
 from visionkit.tuning.trials import Machine, run_all
 
 pytest.importorskip("optuna")
@@ -85,6 +90,18 @@ def test_a_search_finds_the_best_and_writes_it_all(fake, words, tmp_path):
     assert [Path(s["run_dir"]).name for s in made.seen] == [f"{n:04d}" for n in range(14)]
     assert not any("resume" in s for s in made.seen)
     assert {s["task"] for s in made.seen} == {"detection"}
+
+
+def test_a_recipe_has_lists_of_parts_and_their_heads(words, tmp_path):
+    joint = ["task=multitask", "data=joint_coco", words[2], "parts=[segmentation,classification]",
+             "parts.segmentation.head=unet", "parts.segmentation.weight=2"]  # fmt: skip
+    request = read_request([*joint, LR, words[4]])
+    path = write_experiment(request, winning_words(request, {"optimizer.lr": 0.01}))
+    assert path is not None
+    recipe = compose(["experiment=best", "run_dir=x"], user_dir=request.folder)
+    assert list(recipe.parts) == ["segmentation", "classification"]
+    assert recipe.parts.segmentation.head._target_.endswith("UnetHead")
+    assert (recipe.parts.segmentation.weight, recipe.optimizer.lr) == (2, 0.01)
 
 
 def test_failed_trials_are_told_and_the_search_goes_on(fake, words):
@@ -204,6 +221,43 @@ def test_values_are_not_tried_twice(fake, words):
     assert "all values of the space were tried" in text
     assert len(found["trials"]) == 2
     assert found["best"]["params"] == {"optimizer.lr": "0.01"}
+
+
+def test_what_is_left_of_a_finite_space_is_found(fake, words):
+    """Where hardly any value is left, drawing at random would hardly find it."""
+    made = fake(Fake())
+    space = "space.optimizer.lr=float(0.001, 0.05, 0.001)"
+    given = [*words[:3], words[4], space, "pruner.name=none", "sampler.name=random"]
+    found, text = run([*given, "trials=60", "workers=2"])
+    assert len(found["trials"]) == len({round(s["optimizer.lr"], 6) for s in made.seen}) == 50
+    assert "all values of the space were tried" in text
+
+
+def test_half_a_line_is_cut_off_by_whoever_writes_next(fake, words, tmp_path):
+    """Also while a search is on: another process may be killed in the midst of writing."""
+    request = read_request([*words, "trials=3"])
+    study = Study(request, ABOUT)
+    number, lock = study.next()
+    os.close(lock)
+    journal = tmp_path / "study" / "study.journal"
+    with journal.open("a") as file:
+        file.write('{"op_code": 4, "wor')
+    before = journal.read_bytes()
+    reading = open_storage(tmp_path / "study")
+    assert journal.read_bytes() == before  # nothing is changed without need
+    Trial(str(tmp_path / "study"), number)._note(1, 0.5)
+    assert reading.get_all_studies()
+    assert Study(request, ABOUT).trial(number).intermediate_values == {1: 0.5}
+
+
+def test_of_several_validations_in_an_epoch_the_best_counts(fake, words, tmp_path):
+    study = Study(read_request([*words, "trials=3"]), ABOUT)
+    number, lock = study.next()
+    os.close(lock)
+    trial = Trial(str(tmp_path / "study"), number)
+    for value, known in ((0.2, 0.2), (0.5, 0.5), (0.4, 0.5), (math.nan, 0.5)):
+        trial._note(1, value, judge=False)
+        assert study.trial(number).intermediate_values == {1: known}
 
 
 def test_hyperband_ends_trials_too(fake, words):

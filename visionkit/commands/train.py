@@ -107,12 +107,15 @@ def _run_hydra(flags: list[str], overrides: list[str], user_dir: str | None) -> 
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # its own errors, such as of making the folder, too
 
-    from visionkit.compose import config_dir
+    from hydra.core.hydra_config import HydraConfig
+
+    from visionkit.compose import config_dir, without_rests
 
     raised: list[Exception] = []
     program = list(sys.argv)
 
     def job(cfg: "DictConfig") -> Any:
+        cfg = without_rests(cfg, HydraConfig.get().overrides.task)
         sys.argv = [program[0], *_replay(cfg, user_dir, program)]
         try:
             from visionkit.launch import alone_again

@@ -185,8 +185,16 @@ def only_parts(data: Mapping[str, Any], names: Collection[str]) -> dict[str, Any
         layout["parts"] = {n: part for n, part in layout["parts"].items() if n in names}
     if isinstance(layout.get("sets"), Mapping):
         sets = {name: only_parts({"layout": one}, names) for name, one in layout["sets"].items()}
-        layout["sets"] = {n: one["layout"] for n, one in sets.items() if one["layout"]["parts"]}
+        # one that has no parts from the start is refused where it is read
+        kept = {n for n, one in layout["sets"].items() if not _has_parts(one)}
+        layout["sets"] = {
+            n: one["layout"] for n, one in sets.items() if n in kept or one["layout"]["parts"]
+        }
     return {**data, "layout": layout}
+
+
+def _has_parts(one: Any) -> bool:
+    return isinstance(one, Mapping) and isinstance(one.get("parts"), Mapping)
 
 
 def _read(root: Path, split: str, parts: Mapping[str, Reader]) -> dict[str, Known] | None:
@@ -204,10 +212,13 @@ def _read(root: Path, split: str, parts: Mapping[str, Reader]) -> dict[str, Know
         else:
             raise ConfigError(
                 f"data.layout.parts.{name}: gives pictures with {index.kind}; parts learn boxes, "
-                "masks or classes"
+                "masks or classes, so choose a reader of one of these"
             )
     if found and lacking:
-        raise DataError(f"{root}: no {split} split for {lacking[0]}, which {next(iter(found))} has")
+        raise DataError(
+            f"{root}: no {split} split for {lacking[0]}, which {next(iter(found))} has; add it, or "
+            "take the other away"
+        )
     return found or None
 
 
@@ -217,8 +228,11 @@ def _check_sets(sets: Mapping[str, Mapping[str, Any]]) -> None:
         raise ConfigError("data.layout.sets: there are none; give each a root and its parts")
     for name, one in sets.items():
         where = f"data.layout.sets.{name}"
-        if not isinstance(one, Mapping) or set(one) != {"root", "parts"}:
-            raise ConfigError(f"{where}: must have root and parts, nothing else")
+        if not _has_parts(one) or set(one) != {"root", "parts"}:
+            raise ConfigError(
+                f"{where}: must have root and parts, nothing else; give {where}.root=DIR, and a "
+                "reader for each part as conf/data/joint_sets.yaml does"
+            )
         for part in one["parts"]:
             if part in owner:
                 raise ConfigError(

@@ -50,11 +50,10 @@ class JointDataset(Dataset[Sample]):
         self.augment, self.seed, self.cache = augment, seed, cache
         self._ids = index.image_ids
         masks = [n for n, part in index.indices.items() if isinstance(part, MaskIndex)]
-        self._masks = {
-            name: cache.beside(f"masks-{name}", len(index), *canvas, 1)
-            for name in (masks if cache is not None else ())
-            if cache is not None
-        }
+        self._masks: dict[str, ImageCache] = {}
+        if cache is not None:
+            size = (len(index), *canvas, 1)
+            self._masks = {name: cache.beside(f"masks-{name}", *size) for name in masks}
 
     def __len__(self) -> int:
         return len(self.index)

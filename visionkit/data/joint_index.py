@@ -204,9 +204,11 @@ class JointIndex:
         Raises:
             DataError: the splits have different classes; they are to be mended in the files.
         """
+        odd = sorted(set(classes) ^ set(self.classes))
+        which = f", such as {odd[0]}" if odd else " or orders of them"
         raise DataError(
-            f"data.root: its splits have different classes, such as {classes[0]}; mend them, sets "
-            "with several kinds of labels are taken as they are"
+            f"data.root: its splits have different classes{which}; mend the files, sets with "
+            "several kinds of labels are taken as they are"
         )
 
     def place(self, i: int) -> tuple[JoinedSet, int]:

@@ -51,6 +51,14 @@ class AlternatingSampler:
         self.set_epoch(epoch)
         self.skip = batches % len(self)
 
+    def first_of_each(self) -> list[list[SampleKey]]:
+        """The first batch of each set, in the order of the sets."""
+        firsts = starts([sampler.count for sampler in self.samplers])
+        return [
+            [replace(key, index=key.index + first) for key in next(iter(sampler))]
+            for first, sampler in zip(firsts, self.samplers, strict=True)
+        ]
+
     def __len__(self) -> int:
         return sum(len(sampler) for sampler in self.samplers)
 
@@ -69,24 +77,31 @@ class GroupedEvalSampler:
 
     Args:
         counts: pictures of each set.
-        batch_size: for each rank.
+        batch_size: for each rank; lowered where ranks would be left without a batch.
         rank: of this process.
-        ranks: number of processes.
+        ranks: number of processes, at most as many as there are pictures.
     """
 
     def __init__(
         self, counts: Sequence[int], batch_size: int, rank: int = 0, ranks: int = 1
     ) -> None:
-        self.firsts = starts(counts)
-        self.samplers = [EvalSampler(count, batch_size, rank, ranks) for count in counts]
+        batches = _batches(counts, batch_size)
+        while len(batches) < ranks and batch_size > 1:
+            batch_size -= 1
+            batches = _batches(counts, batch_size)
+        self.mine = batches[rank::ranks]  # a set begins at the rank after the last one's end
 
     def __len__(self) -> int:
-        return sum(len(sampler) for sampler in self.samplers)
+        return len(self.mine)
 
     def __iter__(self) -> Iterator[list[int]]:
-        for first, sampler in zip(self.firsts, self.samplers, strict=True):
-            for places in sampler:
-                yield [first + place for place in places]
+        for places in self.mine:
+            yield list(places)
+
+
+def _batches(counts: Sequence[int], size: int) -> list[range]:
+    ends = [(first, first + count) for first, count in zip(starts(counts), counts, strict=True)]
+    return [range(i, min(i + size, end)) for first, end in ends for i in range(first, end, size)]
 
 
 Sampler = TrainSampler | EvalSampler | AlternatingSampler | GroupedEvalSampler

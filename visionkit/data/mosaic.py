@@ -64,37 +64,20 @@ class Placement:
 def placed(
     own: tuple[int, int], scale: float, top_left: tuple[float, float], window: Window
 ) -> Placement:
-    """Place a picture of height and width ``own``; see :func:`place`."""
+    """Place a scaled picture on a canvas.
+
+    Args:
+        own: height and width of the picture.
+        scale: factor on them.
+        top_left: where its first row and column fall, y and x in canvas pixels.
+        window: ``y1 x1 y2 x2``, the part of the canvas that may be drawn on.
+    """
     height, width = max(1, round(own[0] * scale)), max(1, round(own[1] * scale))
     top, left = round(top_left[0]), round(top_left[1])
     y1, x1 = max(window[0], top), max(window[1], left)
     y2, x2 = min(window[2], top + height), min(window[3], left + width)
     seen = None if y2 <= y1 or x2 <= x1 else (y1, x1, y2, x2)
     return Placement(own, scale, (height, width), (top, left), seen)
-
-
-def place(
-    canvas: Image,
-    picture: Picture,
-    scale: float,
-    top_left: tuple[float, float],
-    window: Window,
-    min_visible: float,
-) -> Boxes:
-    """Draw a scaled picture into a window of the canvas and return its boxes there.
-
-    Args:
-        canvas: [H, W, 3], drawn on.
-        picture: image and boxes.
-        scale: factor on the picture's sides.
-        top_left: where its first row and column fall, y and x in canvas pixels.
-        window: ``y1 x1 y2 x2``, the part of the canvas that may be drawn on.
-        min_visible: a box is kept if at least this part of its area is in the window.
-    """
-    image, boxes = picture
-    lies = placed((image.shape[0], image.shape[1]), scale, top_left, window)
-    lies.draw(canvas, image)
-    return lies.move(boxes, min_visible)
 
 
 def clean(boxes: Boxes, window: Window, min_visible: float, min_side: float = 2.0) -> Boxes:
@@ -164,7 +147,7 @@ def mosaic(
         canvas: height and width of the result.
         scale: gives a random factor for each picture.
         rng: source of chance.
-        min_visible: see :func:`place`.
+        min_visible: a box is kept if at least this part of its area is seen.
     """
     image = blank(canvas)
     sizes = [(picture[0].shape[0], picture[0].shape[1]) for picture in pictures]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from visionkit.about import About
+from visionkit.about import BETWEEN, About
 from visionkit.build import plain
 from visionkit.checkpoint import Loaded, load_model, read
 from visionkit.errors import ConfigError
@@ -167,9 +167,9 @@ def _in_eight_bits(
     small = file.with_name("int8.onnx")
     try:
         to_int8(file, small, _examples(loaded, about, settings, settings["int8"]["images"]))
-        score, mode = _scoring(loaded, settings)
+        score, falling = _scoring(loaded, settings)
         timed = list(_examples(loaded, about, settings, TIMED))
-        verdict = weigh(file, small, timed, score, mode=mode, most=settings["int8"]["drop"])
+        verdict = weigh(file, small, timed, score, falling=falling, most=settings["int8"]["drop"])
         keep_if_worth_it(file, small, verdict)
     finally:
         small.unlink(missing_ok=True)
@@ -201,23 +201,25 @@ def _examples(
 
 
 def _scoring(loaded: Loaded, settings: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return what gives the figure of a file on the split, and which way it gets better."""
+    """Return what gives the judged figures of a file on the split, and which of them fall."""
     subject, wanted = CheckpointSubject(loaded), settings["proof"]["scored"]
     if wanted == 0 or subject.evaluator is None:
-        return None, "max"
+        return None, ()
     truth = open_data(subject, settings, *splits_of(settings))
     truth.leave_only(spread(truth.index, wanted))
     factory = evaluator_of(subject, settings)
-    mode = make_evaluator(factory, truth.data, truth.split).mode
+    parts = make_evaluator(factory, truth.data, truth.split)
+    each = {f"{name}{BETWEEN}": part for name, part in parts.parts.items()} or {"": parts}
+    falling = {start + part.monitor for start, part in each.items() if part.mode == "min"}
 
-    def score(path: Path) -> float:
+    def score(path: Path) -> dict[str, float]:
         evaluator = make_evaluator(factory, truth.data, truth.split)
         file = cast(FileSubject, load_subject(path))
         file.follow(proving_options(file.about), file.canvas)
         figures = file.score(truth.data.eval_dataloader(truth.split), evaluator)
-        return figures[evaluator.monitor]
+        return {name: figures[name] for name in evaluator.judged}
 
-    return score, mode
+    return score, falling
 
 
 def _parts(file: Path) -> Sequence[Path]:

@@ -1,12 +1,13 @@
 """Whether a file of eight bits is worth it: smaller, faster, and as good."""
 
+import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 from visionkit.errors import ConfigError, VisionkitError
 from visionkit.export.onnx import needed
@@ -24,11 +25,13 @@ class Verdict:
     Attributes:
         size: its bytes, in parts of the other's.
         latency: its median latency, likewise.
-        drop: by how much its figure is worse; None where none was asked for.
+        drop: by how much its figure is worse, of several the one that loses most; None where none
+            was asked for.
         seconds: the median latencies of both, the other's first.
         figures: of both, likewise.
         kept: whether it is worth it.
         why: in a few words.
+        figure: the name of the figure; None where none was asked for.
     """
 
     size: float
@@ -38,15 +41,16 @@ class Verdict:
     figures: tuple[float, float] | None
     kept: bool
     why: str
+    figure: str | None = None
 
 
 def weigh(
     full: Path,
     small: Path,
     examples: Sequence[Inputs],
-    score: Callable[[Path], float] | None = None,
+    score: Callable[[Path], Mapping[str, float]] | None = None,
     *,
-    mode: Literal["max", "min"] = "max",
+    falling: Collection[str] = (),
     most: float = 0.01,
     threads: int | None = None,
     rounds: int = ROUNDS,
@@ -58,8 +62,9 @@ def weigh(
         small: what was made of it.
         examples: inputs to time them with, in turn; each round runs both files on the same one, and
             they take turns in going first.
-        score: gives the figure of a file, such as its AP; None to leave it out.
-        mode: whether larger figures are better (``max``) or smaller ones.
+        score: gives the figures of a file by name, such as its AP; None to leave them out. The one
+            that loses most decides.
+        falling: those that get better as they fall.
         most: the largest drop that is still worth it.
         threads: of ONNX Runtime; its own choice unless given.
         rounds: that are timed.
@@ -79,20 +84,32 @@ def weigh(
         raise ConfigError(
             f"precision: ONNX Runtime can't run the file ({reason(error)}); take fp32"
         ) from error
-    figures = drop = None
+    name = figures = drop = None
+    what = "figure"
     if score is not None:
-        figures = score(full), score(small)
-        drop = figures[0] - figures[1] if mode == "max" else figures[1] - figures[0]
+        both = score(full), score(small)
+        drops = {k: (b - v) if k in falling else (v - b) for k, v, b in _pairs(*both)}
+        # one that isn't a number is the worst
+        name = max(drops, key=lambda k: drops[k] if math.isfinite(drops[k]) else math.inf)
+        drop, figures = drops[name], (both[0][name], both[1][name])
+        what = "figure" if len(drops) == 1 else name
     latency = seconds[1] / seconds[0]
     faults = [
         *([f"it isn't smaller ({size:.2f} of the size)"] if size >= 1 else []),
         *([f"it isn't faster ({latency:.2f} of the time)"] if latency >= 1 else []),
         # a figure that isn't a number is no better
-        *([f"its figure drops by {drop:.4f}"] if drop is not None and not drop <= most else []),
+        *([f"its {what} drops by {drop:.4f}"] if drop is not None and not drop <= most else []),
     ]
     good = f"{size:.2f} of the size, {latency:.2f} of the time"
-    good += "" if drop is None else f", and the figure drops by {drop:.4f}"
-    return Verdict(size, latency, drop, seconds, figures, not faults, "; ".join(faults) or good)
+    good += "" if drop is None else f", and the {what} drops by {drop:.4f}"
+    said = "; ".join(faults) or good
+    return Verdict(size, latency, drop, seconds, figures, not faults, said, name)
+
+
+def _pairs(
+    one: Mapping[str, float], other: Mapping[str, float]
+) -> Iterator[tuple[str, float, float]]:
+    return ((name, value, other[name]) for name, value in one.items())
 
 
 def keep_if_worth_it(full: Path, small: Path, verdict: Verdict) -> None:

@@ -69,7 +69,8 @@ def measure_here(
 ) -> Measured:
     """Train on one batch of a size for a few steps, in this process.
 
-    Where canvases differ from batch to batch it is of the largest.
+    Where canvases differ from batch to batch it is of the largest. Of several sets it is one batch
+    of each, in turn, and the time is that of the slowest.
 
     Raises:
         VisionkitError: the run can't be built.
@@ -87,37 +88,52 @@ def measure_here(
         more = {"data.batch_size": size, "data.num_workers": 0}
         run = bare_run(words, user_dir, folder, changes | more)
     room = _room()
-    watcher = _watcher(steps)
+    device = run.trainer.strategy.root_device
     try:
-        batch = next(iter(run.data.train_dataloader()))
-        if len(batch) < size:
-            return Measured(size, why=f"the train split has only {len(batch)} pictures")
-        run.data.train_dataloader = lambda: _Again(batch, steps)  # type: ignore[method-assign,assignment,return-value]
+        batches = _one_of_each(run.data.train_dataloader())
+        fewest = min(map(len, batches))
+        if fewest < size:
+            which = "the train split" if len(batches) == 1 else "a set of the train split"
+            why = f"{which} has only {fewest} pictures"
+            return Measured(size, device=device.type, why=why)
+        watcher = _watcher(steps * len(batches))
+        run.data.train_dataloader = lambda: _Again(batches, steps)  # type: ignore[method-assign,assignment,return-value]
         train_with(run, watcher)
     except (torch.OutOfMemoryError, MemoryError):
-        return Measured(size, device=run.trainer.strategy.root_device.type, why=NO_MEMORY)
+        return Measured(size, device=device.type, why=NO_MEMORY)
     except RuntimeError as error:
         if "allocate memory" not in str(error):  # as torch says on a processor
             raise
-        return Measured(size, why=NO_MEMORY)
-    device = run.trainer.strategy.root_device
+        return Measured(size, device=device.type, why=NO_MEMORY)
     memory = peak_memory()
     if device.type == "cuda":
         memory, room = torch.cuda.max_memory_reserved(device), torch.cuda.mem_get_info(device)[1]
-    return Measured(size, memory, statistics.median(watcher.times[_WARM:]), room, device.type)
+    each = [watcher.times[n :: len(batches)][_WARM:] for n in range(len(batches))]
+    return Measured(size, memory, max(map(statistics.median, each)), room, device.type)
+
+
+def _one_of_each(loader: Any) -> "list[Batch]":
+    """The first batch; of several sets that of each."""
+    from visionkit.data.joint_samplers import AlternatingSampler
+
+    sampler = loader.batch_sampler
+    if not isinstance(sampler, AlternatingSampler):
+        return [next(iter(loader))]
+    keys = sampler.first_of_each()
+    return [loader.collate_fn([loader.dataset[key] for key in batch]) for batch in keys]
 
 
 class _Again:
-    """A loader of one batch, which it gives again and again."""
+    """A loader of a few batches, which it gives in turn, each so many times."""
 
-    def __init__(self, batch: "Batch", count: int) -> None:
-        self.batch, self.count = batch, count
+    def __init__(self, batches: "Sequence[Batch]", times: int) -> None:
+        self.batches, self.times = batches, times
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.batches) * self.times
 
     def __iter__(self) -> "Iterator[Batch]":
-        return iter([self.batch] * self.count)
+        return iter([*self.batches] * self.times)
 
 
 def _watcher(steps: int) -> Any:

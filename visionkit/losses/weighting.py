@@ -30,6 +30,10 @@ class Weighting(nn.Module, ABC):
         """The weight of each part, where weights are learned."""
         return {}
 
+    def of(self, part: str) -> tuple[nn.Parameter, ...]:
+        """The parameters that only the loss of one part trains."""
+        return ()
+
 
 class FixedWeights(Weighting):
     """Losses as they are: ``parts.NAME.weight`` is all that weighs them."""
@@ -50,21 +54,27 @@ class UncertaintyWeights(Weighting):
         names: of the parts.
 
     Attributes:
-        log_variance: [P], s of each part in the order of the names.
+        log_variance: s of each part, a scalar; by itself, so that an optimizer can leave it alone.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(names)
-        self.log_variance = nn.Parameter(torch.zeros(len(self.names)))
+        self.log_variance = nn.ParameterDict(
+            {name: nn.Parameter(torch.zeros(())) for name in self.names}
+        )
 
     def forward(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See :class:`Weighting`. Parts without a loss leave their parameter alone."""
         found = {}
         for part, loss in losses.items():
-            s = self.log_variance[self.names.index(part)]
+            s = self.log_variance[part]
             found[part] = torch.exp(-s) * loss + s / 2
         return found
 
     def learned(self) -> dict[str, Tensor]:
         """See :class:`Weighting`."""
-        return dict(zip(self.names, torch.exp(-self.log_variance.detach()), strict=True))
+        return {name: torch.exp(-self.log_variance[name].detach()) for name in self.names}
+
+    def of(self, part: str) -> tuple[nn.Parameter, ...]:
+        """See :class:`Weighting`."""
+        return (self.log_variance[part],)

@@ -21,6 +21,8 @@ class Evaluator(ABC):
     """The figure that picks the best checkpoint."""
     mode: str
     """``max`` or ``min``: which way :attr:`monitor` gets better."""
+    falling: tuple[str, ...] = ()
+    """Of a part of a joint network: other figures that get better as they fall; the rest rise."""
     detailed: bool = False
     """Whether :meth:`details` will be asked for; set it before the first :meth:`update`."""
     parts: Mapping[str, "Evaluator"] = {}

@@ -92,6 +92,7 @@ class ClassificationEvaluator(PartsEvaluator):
 
     monitor = "accuracy"
     mode = "max"
+    falling = ("ece",)
 
     def __init__(self, index: ClassIndex, bins: Positive = 15) -> None:
         if bins < 1:

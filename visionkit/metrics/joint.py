@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from visionkit.about import BETWEEN
+from visionkit.argtypes import nearest
 from visionkit.build import call, expect
 from visionkit.data.joint_index import JointIndex
 from visionkit.errors import ConfigError
@@ -18,7 +20,8 @@ class JointEvaluator(Evaluator):
     """Each part scored as a task of its own; figures are named ``detection/AP``.
 
     ``score`` is the mean over the parts of the figure that picks the best checkpoint in the part's
-    own task, such as AP, mean IoU and accuracy; parts where it is undefined are left out.
+    own task: AP, mean IoU, and accuracy or, where a picture may have several classes, macro F1.
+    Parts where it is undefined are left out.
 
     Args:
         index: the split.
@@ -60,6 +63,7 @@ class JointEvaluator(Evaluator):
         self._choose(monitor)
 
     def _choose(self, monitor: str | None) -> None:
+        """Take a figure that validation will give, and which way it gets better."""
         self.monitor, self.mode = SCORE, "max"
         if monitor in (None, SCORE):
             low = [name for name, part in self.parts.items() if part.mode != "max"]
@@ -69,14 +73,21 @@ class JointEvaluator(Evaluator):
                     "falls, so there is no mean score; name one figure, such as that"
                 )
             return
-        name, _, figure = str(monitor).partition("/")
+        name, _, figure = str(monitor).partition(BETWEEN)
         if name not in self.parts or not figure:
             known = ", ".join(f"{n}/{part.monitor}" for n, part in self.parts.items())
             raise ConfigError(f"evaluator.monitor: there is no {monitor!r}, there are {SCORE}, "
                               f"{known} and other figures of these parts")  # fmt: skip
         part = self.parts[name]
-        self.monitor = str(monitor)
-        self.mode = part.mode if figure == part.monitor else "max"
+        if figure != part.monitor:
+            there = part.compute()  # of no picture: their names
+            part.reset()
+            if figure not in there:
+                near = nearest(str(monitor), [f"{name}/{k}" for k in there])
+                near = near or f"; take {name}/{part.monitor}"
+                raise ConfigError(f"evaluator.monitor: validation gives no {monitor!r}{near}")
+        falls = part.mode == "min" if figure == part.monitor else figure in part.falling
+        self.monitor, self.mode = str(monitor), "min" if falls else "max"
 
     @property
     def judged(self) -> tuple[str, ...]:

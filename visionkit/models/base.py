@@ -96,5 +96,9 @@ class Network(nn.Module, ABC):
             ConfigError: it can't be exported so.
         """
 
+    def to_calibrate(self, batch: Batch) -> tuple[Any, Batch] | None:
+        """Return what :meth:`calibrate` wants of a batch, and its targets; None for nothing."""
+        return None
+
     def calibrate(self, raws: Sequence[Any], batches: Sequence[Batch]) -> None:
         """Fit the confidence of results to a validation split, after training."""

@@ -48,7 +48,7 @@ def build_network(
     if not isinstance(num_classes, int):
         raise ConfigError(
             f"data: this set has labels for {', '.join(num_classes)}, and this network learns one "
-            "kind; choose task=multitask or another data="
+            "kind; choose a task with parts=, or another data="
         )
     if spec.get("gan") is None:
         return build_model(spec, num_classes, packages=packages, allow=allow)

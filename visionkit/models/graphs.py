@@ -1,13 +1,13 @@
 """Networks as plain functions of tensors, for export: normalise, network, decoding, suppression."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from visionkit.about import BETWEEN
-from visionkit.heads.base import Graph
+from visionkit.heads.base import Graph, Head
 
 if TYPE_CHECKING:
     from visionkit.models.gan import Gan
@@ -72,7 +72,7 @@ class JointGraph(nn.Module):
         return {
             f"{part}{BETWEEN}{name}": tensor
             for part, raw in self.model.observe(images).items()
-            for name, tensor in self.model.part(part).head.outputs(raw, self.how).items()
+            for name, tensor in cast(Head, self.model.heads[part]).outputs(raw, self.how).items()
         }
 
 

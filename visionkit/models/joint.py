@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from visionkit.about import JOINT
 from visionkit.backbones.base import Backbone
-from visionkit.backbones.norms import group_norms, tolerate_single
 from visionkit.batch import Batch
 from visionkit.build import PACKAGES, build, expect
 from visionkit.data.index import DataInfo
@@ -18,7 +18,7 @@ from visionkit.heads.base import Graph, Head
 from visionkit.losses.weighting import FixedWeights, Weighting
 from visionkit.models.base import Network, Statistics
 from visionkit.models.graphs import Traceable, joint_traceable
-from visionkit.models.model import Model, freeze_but, needed, parts_to_group
+from visionkit.models.model import Model, freeze_but, needed, use_norms
 from visionkit.models.normalise import Normalise
 from visionkit.necks.base import Neck
 from visionkit.ops.lots import drawing_by_pictures
@@ -27,6 +27,8 @@ from visionkit.results import Joint, Result
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 """Of a part: its name stands in dotted keys, in files and in the names of tensors."""
+RESERVED = ("file", "frame", "height", "seconds", "width")
+"""What is said of a picture beside its parts."""
 
 
 class JointModel(Network):
@@ -43,7 +45,7 @@ class JointModel(Network):
         weights: likewise.
     """
 
-    says = "joint"
+    says = JOINT
 
     def __init__(
         self,
@@ -190,6 +192,12 @@ class JointModel(Network):
         """See :class:`Network`."""
         return joint_traceable(self, how, canvas)
 
+    def to_calibrate(self, batch: Batch) -> tuple[Any, Batch] | None:
+        """See :class:`Network`: of those parts alone whose head wants it."""
+        heads = self._heads()
+        mine = batch.only(name for name in batch.parts if name in heads and heads[name].calibrates)
+        return (self.observe(batch.images, mine.parts), mine) if mine.parts else None
+
     def calibrate(self, raws: Sequence[Any], batches: Sequence[Batch]) -> None:
         """See :class:`Network`: each head that wants it, by the batches with its targets."""
         for name, head in self._heads().items():
@@ -245,15 +253,11 @@ def build_joint(
         weighting = expect(made, Weighting, "weighting")
     weights = {name: float(part.get("weight", 1.0)) for name, part in parts.items()}
     model = JointModel(backbone, necks, heads, weights, weighting)
-    grouped = tuple({"neck": "necks", "head": "heads"}.get(n, n) for n in parts_to_group(spec))
-    for name in grouped:
-        group_norms(getattr(model, name))
-    model.grouped = grouped if not backbone.grouped else ("backbone", *grouped)
+    use_norms(model, backbone, spec, {"neck": "necks", "head": "heads"})
     behind = {n: needed(backbone, necks[n], heads[n].used) for n in parts}
     freeze_but(backbone, set().union(*behind.values()))
     for name in parts:
         freeze_but(necks[name], behind[name])
-    tolerate_single(model)
     return model
 
 
@@ -271,17 +275,20 @@ def flat(losses: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuse names of parts that can't stand in keys and files.
+    """Refuse names of parts that can't stand in keys and files, or that stand for something else.
 
     Raises:
         ConfigError: as it says.
     """
+    taken = {*RESERVED, *dir(nn.ModuleDict()), *dir(nn.ParameterDict())}
     for name in names:
         if not NAME.fullmatch(name):
             raise ConfigError(
                 f"parts.{name}: a part is named by small letters, digits and _, the first a "
                 "letter; rename it"
             )
+        if name in taken:
+            raise ConfigError(f"parts.{name}: the name stands for something else; rename the part")
 
 
 @contextlib.contextmanager

@@ -124,6 +124,10 @@ class Model(Network):
                 facts[name] = getattr(self.head, name)
         return Traceable(ImageGraph(self, how), example(canvas), stride, facts)
 
+    def to_calibrate(self, batch: Batch) -> tuple[Any, Batch] | None:
+        """See :class:`Network`."""
+        return (self.observe(batch.images), batch) if self.calibrates else None
+
     def calibrate(self, raws: Sequence[Any], batches: Sequence[Batch]) -> None:
         """See :class:`Network`."""
         self.head.calibrate(raws, batches)
@@ -159,7 +163,26 @@ def build_model(
     neck: Neck = part("neck", Neck, in_features=backbone.features)
     head: Head = part("head", Head, in_features=neck.features, num_classes=num_classes)
     model = Model(backbone, neck, head)
-    grouped = parts_to_group(spec)
+    use_norms(model, backbone, spec)
+    freeze_idle(backbone, neck, head.used)
+    return model
+
+
+def use_norms(
+    model: Network,
+    backbone: Backbone,
+    spec: Mapping[str, Any],
+    attributes: Mapping[str, str] | None = None,
+) -> None:
+    """Make group norms of the batch norms that a specification says; see :func:`build_model`.
+
+    Args:
+        model: as built.
+        backbone: the model's.
+        spec: plain.
+        attributes: what the model calls a part of the specification, where it isn't its name.
+    """
+    grouped = tuple((attributes or {}).get(name, name) for name in parts_to_group(spec))
     if "backbone" in grouped and "grouped" not in spec and spec["backbone"].get("frozen_norm"):
         log.warning(
             "backbone.frozen_norm: the backbone starts at random, and so its norms stay; give "
@@ -168,9 +191,7 @@ def build_model(
     for name in grouped:
         group_norms(getattr(model, name))
     model.grouped = grouped if not backbone.grouped else ("backbone", *grouped)
-    freeze_idle(backbone, neck, head.used)
     tolerate_single(model)
-    return model
 
 
 def parts_to_group(spec: Mapping[str, Any]) -> tuple[str, ...]:

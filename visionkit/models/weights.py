@@ -78,7 +78,8 @@ def start_from(model: Network, path: str | Path, classes: Sequence[str] = ()) ->
         checkpoint.start_from(model, path)
     elif not isinstance(model, Model):
         raise CheckpointError(
-            f"{path}: holds a detector, this network is none; give a visionkit checkpoint of it"
+            f"{path}: holds a detector of torchvision's, which only a network with boxes alone can "
+            "take; give a visionkit checkpoint of this one"
         )
     else:
         _load_detector(model, state, path, classes)

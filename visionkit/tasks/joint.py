@@ -16,8 +16,8 @@ class JointTask(SupervisedTask):
     """One backbone, several heads, an evaluator for each.
 
     A batch may have targets for some of the parts, the same ones on every rank. The other necks and
-    heads aren't run then, and the optimizer leaves their weights as they are: neither momentum nor
-    decay moves what learned nothing in a step.
+    heads aren't run then, and the optimizer leaves their weights, and what weighs their losses, as
+    they are: neither momentum nor decay moves what learned nothing in a step.
 
     The arguments are those of :class:`visionkit.tasks.supervised.SupervisedTask`; the model is a
     :class:`visionkit.models.joint.JointModel`.
@@ -57,11 +57,15 @@ class JointTask(SupervisedTask):
 
     def _idle(self, learned: set[str]) -> list[torch.nn.Parameter]:
         """The trainable parameters of the parts that aren't among ``learned``."""
+        model = self.model
         return [
             parameter
-            for name in self.model.names
+            for name in model.names
             if name not in learned
-            for module in (self.model.necks[name], self.model.heads[name])
-            for parameter in module.parameters()
+            for parameter in (
+                *model.necks[name].parameters(),
+                *model.heads[name].parameters(),
+                *model.weighting.of(name),
+            )
             if parameter.requires_grad
         ]

@@ -4,7 +4,7 @@ import contextlib
 import inspect
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,9 @@ from torch import Tensor
 from visionkit.batch import Batch
 from visionkit.build import call, expect
 from visionkit.data.datamodule import DataModule
+from visionkit.errors import ConfigError
 from visionkit.metrics.base import Evaluator
 from visionkit.models.base import Network
-from visionkit.models.joint import JointModel
-from visionkit.models.model import Model
 from visionkit.ops.distributed import from_first_rank, gather_objects
 from visionkit.ops.nested import map_tensors
 from visionkit.options import PredictOptions
@@ -176,9 +175,30 @@ def score_runtime(
     return figures | {"seconds": time.perf_counter() - start}
 
 
+def check_calibrates(model: Network, settings: Mapping[str, Any], splits: Collection[str]) -> None:
+    """Refuse heads that want to fit their confidence, where there is nothing to fit it to.
+
+    Args:
+        model: the network.
+        settings: of the training run, plain.
+        splits: names of those that the data have.
+
+    Raises:
+        ConfigError: as it says.
+    """
+    if not model.calibrates or "val" in splits:
+        return
+    parts = (settings.get("parts") or {}).items()
+    asking = [f"parts.{name}." for name, part in parts if part["head"].get("calibrate")]
+    raise ConfigError(
+        f"{asking[0] if asking else ''}head.calibrate: the set has no val split to fit the "
+        "confidence to; add one or set it false"
+    )
+
+
 @torch.no_grad()
-def calibrate(model: Model | JointModel, batches: Iterable[Batch], device: torch.device) -> None:
-    """Let the head fit its confidence to a split, seen by all ranks together.
+def calibrate(model: Network, batches: Iterable[Batch], device: torch.device) -> None:
+    """Let heads fit their confidence to a split, seen by all ranks together.
 
     Args:
         model: is put into evaluation mode and moved to ``device``.
@@ -188,8 +208,10 @@ def calibrate(model: Model | JointModel, batches: Iterable[Batch], device: torch
     seen = []
     with exactly(model, device):
         for batch in batches:
-            raw = model.observe(batch.images.to(device, non_blocking=True))
-            seen.append((map_tensors(raw, torch.Tensor.cpu), batch.without_pixels()))
+            found = model.to_calibrate(batch.to(device, non_blocking=True))
+            if found is not None:
+                raw, wanted = found
+                seen.append((map_tensors(raw, torch.Tensor.cpu), wanted.without_pixels().to("cpu")))
     seen = [pair for part in gather_objects(seen) for pair in part]
     model.to("cpu")
     model.calibrate([raw for raw, _ in seen], [batch for _, batch in seen])

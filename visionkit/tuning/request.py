@@ -5,12 +5,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from visionkit.compose import attempt, config_dir, groups
 from visionkit.config import find_problems
 from visionkit.errors import ConfigError
-from visionkit.overrides import key_of
+from visionkit.overrides import group_of_part, key_of, value_of
 from visionkit.schema_commands import ROOTS
 from visionkit.tuning.space import Number, Space, from_words, parse
 
@@ -162,8 +163,6 @@ def _problems(job: list[str], request: Request) -> list[str]:
 
 def _own_values(request: Request, base: DictConfig) -> dict[str, Any]:
     """The values of the space that the configuration has itself."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
     folders = [config_dir(), *([Path(request.user_dir)] if request.user_dir else [])]
     known = groups(folders)
     plain = OmegaConf.to_container(base, resolve=False)
@@ -174,16 +173,23 @@ def _own_values(request: Request, base: DictConfig) -> dict[str, Any]:
             own |= {} if value is None else {key: value}
             continue
         for word in dimension.values:
-            if key in known:
+            if key in known or group_of_part(key, known) is not None:
                 cfg, _ = attempt([*request.words, f"{key}={word}"], user_dir=request.user_dir)
                 same = cfg is not None and OmegaConf.to_container(cfg, resolve=False) == plain
             else:
-                meant = OverridesParser.create().parse_override(f"{key}={word}").value()
-                same = bool(_at(base, key) == meant)
+                same = _says(f"{key}={word}", _at(base, key))
             if same:
                 own[key] = word
                 break
     return own
+
+
+def _says(word: str, value: Any) -> bool:
+    """Whether a word gives a key the value that it has."""
+    try:
+        return bool(value_of(word) == value)
+    except HydraException:  # where it is tried, composing tells
+        return False
 
 
 def _at(cfg: DictConfig, key: str) -> Any:

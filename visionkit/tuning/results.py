@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from visionkit.compose import attempt, config_dir, groups
+from visionkit.overrides import group_of_part, value_of
 from visionkit.report import replacing, write_json
 from visionkit.tuning.request import Request
 from visionkit.tuning.study import Study
@@ -142,8 +143,12 @@ def write_experiment(request: Request, words: list[str]) -> Path | None:
         key, _, option = word.partition("=")
         if key in ("experiment", "debug"):
             return None
+        part = group_of_part(key, known)
         if key in known:
-            defaults.append({f"override /{key}": None if option == "null" else option})
+            named = option if option[:1] != "[" else value_of(word)
+            defaults.append({f"override /{key}": None if option == "null" else named})
+        elif part is not None:
+            defaults.append({f"override /{part}@{key}": option})
         else:
             values.append(word)
     cfg = OmegaConf.create({"defaults": defaults})
@@ -152,7 +157,7 @@ def write_experiment(request: Request, words: list[str]) -> Path | None:
             key, equals, _ = word.partition("=")
             if not equals or key[0] == "~":
                 return None
-            OmegaConf.update(cfg, key.lstrip("+"), _value(word), force_add=True)
+            OmegaConf.update(cfg, key.lstrip("+"), value_of(word), force_add=True)
     except Exception:  # a word that Hydra alone understands
         return None
     text = OmegaConf.to_yaml(cfg)
@@ -164,15 +169,6 @@ def write_experiment(request: Request, words: list[str]) -> Path | None:
         return path
     path.unlink()
     return None
-
-
-def _value(word: str) -> Any:
-    """What a word says, as Hydra reads it."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    from visionkit.overrides import prepare
-
-    return OverridesParser.create().parse_override(prepare([word])[0]).value()
 
 
 def _same(request: Request, words: list[str]) -> bool:

@@ -1,9 +1,11 @@
 """What a search may choose from: a range or a few values for a key of the configuration."""
 
+import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from visionkit.errors import ConfigError
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 _CALL = re.compile(r"\s*([a-z]+)\s*\((.*)\)\s*", re.DOTALL)
+_LISTED = 20_000
+"""Values of a space up to which they are listed."""
 _FORMS = "log(LOW, HIGH), float(LOW, HIGH), int(LOW, HIGH) or choice(A, B, ...)"
 
 
@@ -63,6 +67,21 @@ class Number:
                 return None
         return int(setting) if self.whole else float(setting)
 
+    def count(self) -> float:
+        """How many values there are."""
+        if self.step is None and not self.whole:
+            return math.inf
+        return round((self.high - self.low) / (self.step or 1)) + 1
+
+    def nth(self, n: int) -> Any:
+        """One of them, from 0 on."""
+        value = _steps(self.low, self.step or 1, n)
+        return round(value) if self.whole else value
+
+    def place(self, value: Any) -> int:
+        """Which of them a value is."""
+        return round((float(value) - self.low) / (self.step or 1))
+
     def distribution(self) -> "BaseDistribution":
         """The same as Optuna has it."""
         from optuna.distributions import FloatDistribution, IntDistribution
@@ -94,6 +113,18 @@ class Choice:
         """A value as the command line has it."""
         return str(value)
 
+    def count(self) -> float:
+        """How many values there are."""
+        return len(self.values)
+
+    def nth(self, n: int) -> Any:
+        """One of them, from 0 on."""
+        return self.values[n]
+
+    def place(self, value: Any) -> int:
+        """Which of them a value is."""
+        return self.values.index(value)
+
     def distribution(self) -> "BaseDistribution":
         """The same as Optuna has it."""
         from optuna.distributions import CategoricalDistribution
@@ -104,6 +135,25 @@ class Choice:
 Dimension = Number | Choice
 Space = dict[str, Dimension]
 """What each key may be, by its dotted path."""
+
+
+def untried(space: Space, tried: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+    """Return the values of a space that weren't tried; None where they are too many to list.
+
+    Args:
+        space: what may be chosen.
+        tried: values by key.
+    """
+    counts = [dimension.count() for dimension in space.values()]
+    if math.prod(counts) > _LISTED:
+        return None
+    whole = [params for params in tried if params.keys() == space.keys()]
+    done = {tuple(d.place(params[key]) for key, d in space.items()) for params in whole}
+    return [
+        {key: dimension.nth(n) for (key, dimension), n in zip(space.items(), places, strict=True)}
+        for places in itertools.product(*(range(int(c)) for c in counts))
+        if places not in done
+    ]
 
 
 def parse(key: str, text: str) -> Dimension:
@@ -153,8 +203,13 @@ def _range(
     if step is not None:
         if not 0 < step <= high - low:
             raise ConfigError(f"{where}: {text!r} has a step that doesn't fit between its ends")
-        high = low + math.floor((high - low) / step + 1e-9) * step
+        high = _steps(low, step, math.floor((high - low) / step + 1e-9))
     return Number(low, high, whole, log, step)
+
+
+def _steps(low: float, step: float, count: int) -> float:
+    """So many steps above ``low``, in decimals, as people and Optuna write them."""
+    return float(Decimal(repr(low)) + count * Decimal(repr(step)))
 
 
 def split(text: str) -> list[str]:

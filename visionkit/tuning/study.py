@@ -1,25 +1,24 @@
 """The study: trials with their values and figures, in a file that several processes may share."""
 
 import importlib.util
-import logging
 import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
-from visionkit.errors import CheckpointError, ConfigError
+from visionkit.errors import ConfigError
+from visionkit.tuning.journal import JOURNAL, NAME, open_storage, trial_id
 from visionkit.tuning.locks import held, take
 from visionkit.tuning.request import Request
+from visionkit.tuning.space import untried
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
-    from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
-NAME = "visionkit"
-_JOURNAL = "study.journal"
 _LOCK = "study.lock"
 _LIKE = "like"
 _DRAWS = 100
@@ -35,37 +34,6 @@ def check_installed() -> None:
         raise ConfigError(
             "tune: needs the package optuna; install it with pip install 'visionkit[tune]'"
         )
-
-
-def open_storage(folder: Path) -> "BaseStorage":
-    """Open the journal of a study's folder, making it if need be.
-
-    A process that was killed may have left half a line, after which nothing more could be read.
-
-    Raises:
-        CheckpointError: the file is something else.
-    """
-    import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    logging.getLogger("optuna").setLevel(logging.WARNING)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / _JOURNAL
-    with held(folder / _LOCK):
-        if path.is_file():
-            content = path.read_bytes()
-            whole = content[: content.rfind(b"\n") + 1]
-            if len(whole) < len(content):
-                with path.open("r+b") as file:
-                    file.truncate(len(whole))
-    try:
-        return JournalStorage(JournalFileBackend(str(path)))
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path}: no journal of a search, or damaged; choose another run_dir"
-        ) from error
 
 
 def make_pruner(settings: Mapping[str, Any], epochs: int | None) -> "BasePruner":
@@ -184,7 +152,7 @@ class Study:
 
         Returns:
             Its number, and the descriptor of a file that is held while it is run; None if there
-            are enough, or if there seem to be no other values.
+            are enough, or no other values were found.
         """
         from optuna.trial import TrialState
 
@@ -201,15 +169,15 @@ class Study:
             begun = [t for t in self.trials() if t.state != TrialState.WAITING]
             if len(begun) >= self.request.settings["trials"]:
                 return None
-            number = self._draw({_key(t.params): t.number for t in begun})
+            number = self._draw({_key(t.params): t.number for t in begun}, begun)
             if number is None:
                 return None
             lock = self._take(number)
             assert lock is not None
             return number, lock
 
-    def _draw(self, tried: Mapping[str, int]) -> int | None:
-        """Begin a trial of values that weren't tried, None if there seem to be none."""
+    def _draw(self, tried: Mapping[str, int], begun: "list[FrozenTrial]") -> int | None:
+        """Begin a trial of values that weren't tried, None if none were found."""
         settings = self.request.settings
         how = settings["sampler"]
         for _ in range(_DRAWS):
@@ -222,8 +190,24 @@ class Study:
             if like is None:
                 return trial.number
             self.tell(trial.number, None, "fail", **{_LIKE: like})
+            left = untried(self.request.space, [t.params for t in begun])
+            if left is not None:
+                return self._begin(left, count)
             how = {"name": "random"}
         return None
+
+    def _begin(self, left: "list[dict[str, Any]]", seed: int) -> int | None:
+        """Begin a trial of one of these values, None if there are none."""
+        if not left:
+            return None
+        self.study.enqueue_trial(Random(f"{self.about['seed']} {seed}").choice(left))
+        number: int = self.study.ask(self.distributions).number
+        return number
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every value of the space was tried."""
+        return untried(self.request.space, [t.params for t in self.trials()]) == []
 
     def folder_of(self, number: int) -> Path:
         """The run folder of a trial."""
@@ -251,13 +235,14 @@ class Study:
 
 
 def _key(params: Mapping[str, Any]) -> str:
-    """Tells values from others."""
-    return repr(sorted(params.items()))
+    """Tells values from others, but for the last bits of numbers."""
+    plain = {k: f"{v:.12g}" if isinstance(v, float) else v for k, v in params.items()}
+    return repr(sorted(plain.items()))
 
 
 def remembered(folder: Path) -> dict[str, Any] | None:
     """What a folder's study was told; None if there is none."""
-    if not (folder / _JOURNAL).is_file():
+    if not (folder / JOURNAL).is_file():
         return None
     storage = open_storage(folder)
     for study in storage.get_all_studies():
@@ -276,9 +261,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{k}: {v}" for k, v in value.items())
     return " ".join(value) if isinstance(value, list) else str(value)
-
-
-def trial_id(storage: "BaseStorage", number: int) -> int:
-    """The id in a storage of the trial of a number."""
-    study = storage.get_study_id_from_name(NAME)
-    return storage.get_trial_id_from_study_id_trial_number(study, number)

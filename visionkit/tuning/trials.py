@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _LOG = "log.txt"
 _LINES = 5
-_INTERRUPTED = 130
 _STEP = 0.2
 
 Tell = Callable[[str], None]
