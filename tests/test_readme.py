@@ -145,16 +145,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def test_the_commands_run_in_order(folder: Path) -> None:
-    ran = [c for c in commands() if c.startswith(("visionkit", "python"))]
-    assert len(ran) >= 10
-    for command in ran:
-        out = run(command, folder)
-        if "train" in command:
-            task = command.partition("task=")[2].split()[0]
-            assert any(figure in out for figure in MONITORED[task]), command
-    for block in blocks("python"):
-        done = subprocess.run(
-            [sys.executable, "-c", block], cwd=folder, capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == 0, done.stderr
+RUN = [c for c in commands() if c.startswith(("visionkit", "python"))]
+
+
+def test_there_are_commands() -> None:
+    assert len(RUN) >= 10
+    assert blocks("python")
+
+
+@pytest.mark.parametrize("command", RUN)
+def test_the_commands_run_in_order(folder: Path, command: str) -> None:
+    """Each finds what those before it have left."""
+    out = run(command, folder)
+    if "train" in command:
+        task = command.partition("task=")[2].split()[0]
+        assert any(figure in out for figure in MONITORED[task])
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_the_code_runs(folder: Path, block: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", block], cwd=folder, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
