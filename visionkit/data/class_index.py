@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visionkit.data.strings import StringTable
-from visionkit.errors import ConfigError
 from visionkit.geometry import Image, read_image
 
 if TYPE_CHECKING:
@@ -142,18 +141,19 @@ class ClassIndex:
         Raises:
             ConfigError: the augmentation isn't for classification.
         """
-        from visionkit.data.augment import Augment
+        from visionkit.data.augment import suited
         from visionkit.data.augment_classes import ClassificationAugment
         from visionkit.data.classification import ArrayDataset, ClassificationDataset
 
-        if type(augment) is Augment:  # augment=none
-            augment = None
-        if augment is not None and not isinstance(augment, ClassificationAugment):
-            raise ConfigError(
-                f"augment: {type(augment).__name__} isn't for pictures with classes, or alone; "
-                "choose augment=classification, augment=small_images, augment=flip or augment=none"
-            )
-        batched = augment is None or augment.batchable
+        suit = suited(
+            augment,
+            ClassificationAugment,
+            "pictures with classes, or alone",
+            "classification",
+            "small_images",
+            "flip",
+        )
+        batched = suit is None or suit.batchable
         if self.pixels is not None and self.pixels.shape[1:3] == tuple(canvas) and batched:
-            return ArrayDataset(self, augment, seed)
-        return ClassificationDataset(self, canvas, augment, seed, cache)
+            return ArrayDataset(self, suit, seed)
+        return ClassificationDataset(self, canvas, suit, seed, cache)

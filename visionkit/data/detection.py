@@ -5,14 +5,13 @@ import logging
 import numpy as np
 from torch.utils.data import Dataset
 
-from visionkit.data.augment import Augment
+from visionkit.data.augment import Augment, suited
 from visionkit.data.augment_boxes import DetectionAugment
 from visionkit.data.cache import ImageCache
 from visionkit.data.defects import naming_way_out
 from visionkit.data.index import DetectionIndex
 from visionkit.data.mosaic import Picture
 from visionkit.data.samplers import SampleKey
-from visionkit.errors import ConfigError
 from visionkit.geometry import Image, Letterbox
 from visionkit.sample import Boxes, ImageMeta, Sample
 
@@ -41,15 +40,9 @@ class DetectionDataset(Dataset[Sample]):
         seed: int = 0,
         cache: ImageCache | None = None,
     ) -> None:
-        if type(augment) is Augment:
-            augment = None
-        if augment is not None and not isinstance(augment, DetectionAugment):
-            raise ConfigError(
-                f"augment: {type(augment).__name__} isn't for pictures with boxes; choose "
-                "augment=detection or augment=none"
-            )
+        self.augment = suited(augment, DetectionAugment, "pictures with boxes", "detection")
         self.index, self.canvas = index, canvas
-        self.augment, self.seed, self.cache = augment, seed, cache
+        self.seed, self.cache = seed, cache
         self._warned = False
 
     def __len__(self) -> int:

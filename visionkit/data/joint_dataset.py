@@ -5,14 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 from torch.utils.data import Dataset
 
-from visionkit.data.augment import Augment
+from visionkit.data.augment import Augment, suited
 from visionkit.data.augment_joint import JointAugment, Scene
 from visionkit.data.cache import ImageCache
 from visionkit.data.defects import naming_way_out
 from visionkit.data.joint_index import JoinedSet, JointIndex, Truth
 from visionkit.data.mask_index import MaskIndex
 from visionkit.data.samplers import SampleKey
-from visionkit.errors import ConfigError
 from visionkit.geometry import Image, Letterbox, resize_labels
 from visionkit.sample import Boxes, ImageMeta, Mask, Parts, Sample
 
@@ -39,15 +38,11 @@ class JointDataset(Dataset[Sample]):
         seed: int = 0,
         cache: ImageCache | None = None,
     ) -> None:
-        if type(augment) is Augment:
-            augment = None
-        if augment is not None and not isinstance(augment, JointAugment):
-            raise ConfigError(
-                f"augment: {type(augment).__name__} isn't for pictures with labels of several "
-                "kinds; choose augment=joint or augment=none"
-            )
+        self.augment = suited(
+            augment, JointAugment, "pictures with labels of several kinds", "joint"
+        )
         self.index, self.canvas = index, canvas
-        self.augment, self.seed, self.cache = augment, seed, cache
+        self.seed, self.cache = seed, cache
         self._ids = index.image_ids
         masks = [n for n, part in index.indices.items() if isinstance(part, MaskIndex)]
         self._masks: dict[str, ImageCache] = {}

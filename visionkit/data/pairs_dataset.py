@@ -5,13 +5,12 @@ from collections.abc import Callable
 import numpy as np
 from torch.utils.data import Dataset
 
-from visionkit.data.augment import Augment
+from visionkit.data.augment import Augment, suited
 from visionkit.data.augment_pairs import PairAugment
 from visionkit.data.cache import ImageCache
 from visionkit.data.defects import naming_way_out
 from visionkit.data.pair_index import PairIndex, UnpairedIndex, size_of
 from visionkit.data.samplers import SampleKey
-from visionkit.errors import ConfigError
 from visionkit.geometry import Image, Letterbox
 from visionkit.sample import ImageMeta, Picture, Sample
 
@@ -45,15 +44,11 @@ class PairDataset(Dataset[Sample]):
         seed: int = 0,
         cache: ImageCache | None = None,
     ) -> None:
-        if type(augment) is Augment:  # augment=none
-            augment = None
-        if augment is not None and not isinstance(augment, PairAugment):
-            raise ConfigError(
-                f"augment: {type(augment).__name__} isn't for pictures that are turned into one "
-                "another; choose augment=pairs or augment=none"
-            )
+        self.augment = suited(
+            augment, PairAugment, "pictures that are turned into one another", "pairs"
+        )
         self.index, self.canvas = index, canvas
-        self.augment, self.seed = augment, seed
+        self.seed = seed
         self._scaled = kept_size(canvas, augment)
         self._images: ImageCache | None = None
         self._targets: ImageCache | None = None

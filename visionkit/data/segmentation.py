@@ -4,13 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from visionkit.data.augment import Augment
+from visionkit.data.augment import Augment, suited
 from visionkit.data.augment_masks import SegmentationAugment
 from visionkit.data.cache import ImageCache
 from visionkit.data.defects import naming_way_out
 from visionkit.data.mask_index import MaskIndex
 from visionkit.data.samplers import SampleKey
-from visionkit.errors import ConfigError
 from visionkit.geometry import Image, Letterbox, resize_labels
 from visionkit.sample import ImageMeta, Mask, Sample
 
@@ -38,15 +37,9 @@ class SegmentationDataset(Dataset[Sample]):
         seed: int = 0,
         cache: ImageCache | None = None,
     ) -> None:
-        if type(augment) is Augment:
-            augment = None
-        if augment is not None and not isinstance(augment, SegmentationAugment):
-            raise ConfigError(
-                f"augment: {type(augment).__name__} isn't for pictures with masks; choose "
-                "augment=segmentation or augment=none"
-            )
+        self.augment = suited(augment, SegmentationAugment, "pictures with masks", "segmentation")
         self.index, self.canvas = index, canvas
-        self.augment, self.seed, self.cache = augment, seed, cache
+        self.seed, self.cache = seed, cache
         self._masks = None if cache is None else cache.beside("masks", len(index), *canvas, 1)
 
     def __len__(self) -> int:
