@@ -154,6 +154,22 @@ def test_waiting_counts_only_while_the_gpu_is_idle(idle, waited):
     assert not Step(0.1, 0.05, 4, (Event(at=3.0), Event(at=4.0, reached=False))).known
 
 
+def fake_trainer(first: bool) -> tuple[Any, Any, list[Any]]:
+    """A trainer, its loop, and the figures and steps that it will log."""
+    logged: list[Any] = []
+    loop = SimpleNamespace(_batches_that_stepped=0)
+    trainer = SimpleNamespace(
+        current_epoch=0,
+        world_size=1,
+        is_global_zero=first,
+        log_every_n_steps=2,
+        train_dataloader=SimpleNamespace(waited=0.0),
+        fit_loop=SimpleNamespace(epoch_loop=loop),
+        loggers=[SimpleNamespace(log_metrics=lambda figures, step: logged.append((figures, step)))],
+    )
+    return trainer, loop, logged
+
+
 def test_batches_that_a_gpu_has_not_come_to_are_logged_later(monkeypatch):
     clock = iter(range(0, 1000, 10))
     events: list[Event] = []
@@ -163,17 +179,7 @@ def test_batches_that_a_gpu_has_not_come_to_are_logged_later(monkeypatch):
         return events[-1]
 
     monkeypatch.setattr(speed, "_now_on_gpu", moment)
-    logged: list[Any] = []
-    loop = SimpleNamespace(_batches_that_stepped=0)
-    trainer: Any = SimpleNamespace(
-        current_epoch=0,
-        world_size=1,
-        is_global_zero=True,
-        log_every_n_steps=2,
-        train_dataloader=SimpleNamespace(waited=0.0),
-        fit_loop=SimpleNamespace(epoch_loop=loop),
-        loggers=[SimpleNamespace(log_metrics=lambda figures, step: logged.append(figures))],
-    )
+    trainer, loop, logged = fake_trainer(first=True)
     module: Any = SimpleNamespace(device=torch.device("cuda"))
     callback = Speed()
     callback.on_train_start(trainer, module)
@@ -186,21 +192,12 @@ def test_batches_that_a_gpu_has_not_come_to_are_logged_later(monkeypatch):
             for event in events:
                 event.reached = True
     assert len(logged) == 1
-    assert logged[0]["speed/loader_ms"] == pytest.approx(10)  # of 100 s that the host waited
+    figures, _ = logged[0]
+    assert figures["speed/loader_ms"] == pytest.approx(10)  # of 100 s that the host waited
 
 
 def test_a_step_of_several_batches_is_logged_once():
-    logged: list[Any] = []
-    loop = SimpleNamespace(_batches_that_stepped=0)
-    trainer: Any = SimpleNamespace(
-        current_epoch=0,
-        world_size=1,
-        is_global_zero=False,
-        log_every_n_steps=2,
-        train_dataloader=SimpleNamespace(waited=0.0),
-        fit_loop=SimpleNamespace(epoch_loop=loop),
-        loggers=[SimpleNamespace(log_metrics=lambda figures, step: logged.append(step))],
-    )
+    trainer, loop, logged = fake_trainer(first=False)
     module: Any = SimpleNamespace(device=torch.device("cpu"))
     callback = Speed()
     callback.on_train_start(trainer, module)
@@ -208,7 +205,7 @@ def test_a_step_of_several_batches_is_logged_once():
         loop._batches_that_stepped = batch // 3
         callback.on_train_batch_start(trainer, module, None, batch)
         callback.on_train_batch_end(trainer, module, None, [0], batch)
-    assert logged == [1, 3, 5]
+    assert [step for _, step in logged] == [1, 3, 5]
 
 
 class Data(DataModule):
