@@ -46,6 +46,9 @@ def machine(monkeypatch):
         ({"mps": True}, {"accelerator": "mps", "strategy": "ddp"}, "works alone; .*strategy=auto"),
         ({"mps": True}, {"num_nodes": 2}, "works alone"),
         ({}, {"sync_batchnorm": True}, r"trainer\.sync_batchnorm: .*; set it false, or choose"),
+        ({}, {"precision": "bf16-true"}, r"trainer\.precision: bf16-true .*choose bf16-mixed"),
+        ({}, {"precision": 64}, r"trainer\.precision: 64 takes"),
+        ({}, {"precision": "transformer-engine"}, r"trainer\.precision: transformer-engine takes"),
         ({"gpus": 2}, {"num_nodes": 2}, r"trainer\.num_nodes: 2, but nothing has started this"),
         (
             {"gpus": 4, "launch": Launch("torchrun", 0, 8, 4)},

@@ -17,10 +17,14 @@ from visionkit.models.base import Network
 from visionkit.tasks.base import Task
 
 _SHARDING = ("sharding", "fsdp", "deepspeed")
+_PRECISIONS = ("32", "32-true", "16", "16-mixed", "bf16", "bf16-mixed")
+"""As Lightning names them; 16 and bf16 alone mean the mixed ones."""
 
 
 def check_devices(settings: Mapping[str, Any]) -> None:
-    """Refuse hardware or ranks that aren't there; Lightning would start any number, or wait.
+    """Refuse hardware, ranks or a precision that can't be had, before data are read.
+
+    Lightning would start any number of ranks, or wait for those that aren't there.
 
     Args:
         settings: plain, as ``trainer`` has them.
@@ -28,6 +32,12 @@ def check_devices(settings: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: as it says.
     """
+    precision = str(settings.get("precision") or "32")
+    if precision not in _PRECISIONS:
+        raise ConfigError(
+            f"trainer.precision: {precision} takes weights and losses out of float32, where they "
+            "are exact; choose bf16-mixed, 16-mixed or 32-true"
+        )
     kind = _kind(settings.get("accelerator", "auto"))
     devices = settings.get("devices", 1)
     if kind == "mps":
