@@ -104,6 +104,26 @@ def test_a_recipe_has_lists_of_parts_and_their_heads(words, tmp_path):
     assert (recipe.parts.segmentation.weight, recipe.optimizer.lr) == (2, 0.01)
 
 
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        (["experiment=small_data"], ("Muon", 320, 40)),
+        (["experiment=[small_data,finetune_rcnn]", "model=faster_rcnn"], ("AdamW", 320, 12)),
+        (["experiment=finetune_rcnn", "model=faster_rcnn", "optimizer=sgd"], ("SGD", 320, 12)),
+        (["experiment=small_data", "trainer.max_epochs=7", "data.image_size=96"], ("Muon", 96, 7)),
+        (["experiment=null"], ("Muon", 640, 9)),
+    ],
+)
+def test_a_recipe_stands_on_others(words, given, seen):
+    request = read_request([*words, LR, *given])
+    path = write_experiment(request, winning_words(request, {"optimizer.lr": 0.01}))
+    assert path is not None
+    recipe = compose(["experiment=best", "run_dir=x"], user_dir=request.folder)
+    optimizer = recipe.optimizer._target_.rpartition(".")[2]
+    assert (optimizer, recipe.data.image_size, recipe.trainer.max_epochs) == seen
+    assert recipe.optimizer.lr == 0.01
+
+
 def test_failed_trials_are_told_and_the_search_goes_on(fake, words):
     fake(Fake(codes={1: 2, 3: -9}))
     found, text = run([*words, "trials=5", "pruner.name=none"])

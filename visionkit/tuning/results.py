@@ -137,21 +137,25 @@ def write_experiment(request: Request, words: list[str]) -> Path | None:
     known = groups([config_dir()])
     if request.user_dir:
         return None
+    recipes: list[str] = []
     defaults: list[Any] = []
     values: list[str] = []
     for word in words:
         key, _, option = word.partition("=")
-        if key in ("experiment", "debug"):
+        if key == "debug":
             return None
         part = group_of_part(key, known)
-        if key in known:
+        if key == "experiment":
+            named = value_of(word)
+            recipes += named if isinstance(named, list) else [named] if named else []
+        elif key in known:
             named = option if option[:1] != "[" else value_of(word)
             defaults.append({f"override /{key}": None if option == "null" else named})
         elif part is not None:
             defaults.append({f"override /{part}@{key}": option})
         else:
             values.append(word)
-    cfg = OmegaConf.create({"defaults": defaults})
+    cfg = OmegaConf.create({"defaults": [*recipes, *defaults]})
     try:
         for word in values:
             key, equals, _ = word.partition("=")
