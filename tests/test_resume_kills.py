@@ -139,6 +139,8 @@ def test_two_ranks_that_a_person_stops(squares, tmp_path):
     command = [sys.executable, "-m", "visionkit", "train", *words(squares, tmp_path)]
     command += ["trainer.devices=2", "strategy=ddp", "trainer.max_epochs=1000", "data.batch_size=2"]
     log = tmp_path / "log"
+    # tests in a shell's background are deaf to Ctrl-C, and so would be what they start
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with log.open("wb") as stream:
         process = subprocess.Popen(
             command, stdout=stream, stderr=stream, cwd=ROOT, start_new_session=True
@@ -151,6 +153,7 @@ def test_two_ranks_that_a_person_stops(squares, tmp_path):
             os.killpg(process.pid, signal.SIGINT)
             assert process.wait(SECONDS) == 130, log.read_text()
         finally:
+            signal.signal(signal.SIGINT, before)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
     told = log.read_text()

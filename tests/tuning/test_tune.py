@@ -6,6 +6,9 @@ import json
 import math
 import os
 import re
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -22,7 +25,7 @@ from visionkit.tuning.journal import open_storage
 from visionkit.tuning.request import read_request
 from visionkit.tuning.results import winning_words, write_experiment
 from visionkit.tuning.study import Study
-from visionkit.tuning.trials import Machine, run_all
+from visionkit.tuning.trials import Machine, run_all, stopping_on_signals
 
 pytest.importorskip("optuna")
 
@@ -182,6 +185,19 @@ def test_a_set_without_val_split_is_refused_before_any_trial(fake, words, monkey
     with pytest.raises(DataError, match="a search needs a val split"):
         run(words)
     assert made.seen == []
+
+
+def test_trials_of_a_search_in_the_background_can_be_stopped():
+    says = "import signal; print(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)"
+    asked = [sys.executable, "-c", says]
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert subprocess.check_output(asked, text=True) == "True\n"
+        with stopping_on_signals():
+            assert subprocess.check_output(asked, text=True) == "False\n"
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_stopped_search_keeps_all(fake, words, monkeypatch):

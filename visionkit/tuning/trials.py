@@ -197,7 +197,10 @@ def short(value: Any) -> str:
 
 @contextlib.contextmanager
 def stopping_on_signals() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does, so that no trial is left running."""
+    """Let SIGTERM do what Ctrl-C does, so that no trial is left running.
+
+    Where this process is deaf to Ctrl-C, as in a shell's background, trials hear it all the same.
+    """
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -206,10 +209,15 @@ def stopping_on_signals() -> Iterator[None]:
         yield
         return
     before = signal.signal(signal.SIGTERM, stop)
+    deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if deaf:  # processes inherit that a signal is ignored, but no function
+        signal.signal(signal.SIGINT, lambda *_: None)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        if deaf:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run_all(study: Study, machine: Machine, end: float, tell: Tell) -> bool:
