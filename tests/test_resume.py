@@ -10,6 +10,7 @@ import lightning
 import pytest
 from kills import assert_alike, left, unbroken
 from small_gans import make_images, make_sides, small_run
+from small_joint import SMALL, joint_config, make_joint_set
 from small_masks import make_masks
 from test_segmentation import tiny_segmenter
 from tiny import tiny_classifier, tiny_config
@@ -93,6 +94,7 @@ def test_a_killed_run_ends_like_one_never_killed(squares, tmp_path, whole, momen
 MANY = {
     "classification": ("head.calibrate=true", "trainer.accumulate_grad_batches=2"),
     "segmentation": ("+trainer.val_check_interval=1",),
+    "multitask": ("weighting=uncertainty", *SMALL),
     "dcgan": ("trainer.check_val_every_n_epoch=1", "task.adaptive=0.6", "evaluator.samples=8"),
     "stylegan2": ("trainer.check_val_every_n_epoch=1",),
     "cyclegan": ("trainer.check_val_every_n_epoch=1",),
@@ -110,6 +112,8 @@ def test_runs_of_every_task_go_on_from_the_middle_of_an_epoch(name, folders, tmp
     def config(run_dir: Path, *more: str) -> Any:
         if name == "classification":
             return tiny_classifier(folders, run_dir, *words, *more)
+        if name == "multitask":
+            return joint_config(make_set(make_joint_set, tmp_path), run_dir, *words, *more)
         if name == "segmentation":
             return tiny_segmenter(make_set(make_masks, tmp_path), run_dir, *words, *more)
         pictures, sides = make_set(make_images, tmp_path), make_set(make_sides, tmp_path)

@@ -105,7 +105,7 @@ def test_nodes_that_a_person_starts(machine, monkeypatch):
         (["strategy=fsdp"], TURNS, r"trainer\.strategy: sharding shards one network .*=ddp$"),
         (["trainer.strategy=fsdp"], TURNS, "fsdp shards one network"),
         (["trainer.strategy=fsdp"], WHOLE, "Lightning's fsdp .*; choose strategy=fsdp"),
-        (["trainer.strategy=deepspeed_stage_2"], WHOLE, "Lightning's deepspeed leaves weights"),
+        (["trainer.strategy=deepspeed_stage_2"], WHOLE, "Lightning's deepspeed trains can't be"),
         (["strategy=fsdp", "model.compile=true"], WHOLE, r"model\.compile: .* set it false"),
         (
             ["strategy=fsdp", "model.channels_last=true"],

@@ -163,8 +163,8 @@ def _check_sharding(plain: Mapping[str, Any], family: str) -> None:
     """
     if family in ("fsdp", "deepspeed"):
         raise ConfigError(
-            f"trainer.strategy: Lightning's {family} leaves weights in parts that nothing else "
-            "reads; choose strategy=fsdp, which cuts up as much and saves whole checkpoints"
+            f"trainer.strategy: what Lightning's {family} trains can't be scored, resumed and "
+            "exported as others are; choose strategy=fsdp, which cuts up as much"
         )
     if family == "sharding" and plain["model"]["compile"]:
         raise ConfigError(

@@ -245,6 +245,10 @@ def test_workers_share_gpus_and_cores_out(monkeypatch):
     machine = Machine(gpus=2, workers=3)
     found = [machine.environment(n) for n in range(3)]
     assert [e["CUDA_VISIBLE_DEVICES"] for e in found] == ["2", "5", "2"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    several = Machine(gpus=5, workers=2)
+    assert [several.environment(n)["CUDA_VISIBLE_DEVICES"] for n in range(2)] == ["0,1", "2,3"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     assert all(int(e["OMP_NUM_THREADS"]) >= 1 for e in found)
     assert Machine(gpus=2, workers=1).environment(0)["CUDA_VISIBLE_DEVICES"] == "2,5"
 

@@ -51,7 +51,9 @@ class Machine:
         if self.gpus > 1:
             named = [n for n in found.get("CUDA_VISIBLE_DEVICES", "").split(",") if n]
             names = named or [str(n) for n in range(self.gpus)]
-            found["CUDA_VISIBLE_DEVICES"] = names[worker % len(names)]
+            each = max(1, len(names) // self.workers)
+            first = worker * each % len(names)
+            found["CUDA_VISIBLE_DEVICES"] = ",".join(names[first : first + each])
         found.setdefault("OMP_NUM_THREADS", str(max(1, cores() // self.workers)))
         return found
 
