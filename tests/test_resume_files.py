@@ -1,5 +1,6 @@
 """Damaged checkpoints, those before them, and what a kill leaves half written."""
 
+import errno
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
+from omegaconf import OmegaConf
 
 from visionkit.callbacks.checkpoints import Checkpoints
 from visionkit.checkpoint import FORMAT, read
@@ -92,6 +94,7 @@ def test_the_one_before_a_damaged_checkpoint_is_used(tmp_path, caplog, spoil, re
         find_resume(cfg | {"resume": str(last)})
     prepare(tmp_path / "run", previous)
     assert not last.exists(), "it would become the previous one"
+    assert last.with_name("last.ckpt.damaged").exists()
     assert find_resume(cfg) == previous
     assert "last.ckpt is gone; the one before" in caplog.messages[-1]
     spoil(previous)
@@ -112,6 +115,42 @@ def test_where_nothing_is_found(tmp_path, caplog):
     assert nothing_left(cfg) is None
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EIO, "Input/output error"), "Input/output error"),
+        (MemoryError(), "too little memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you"), "too little memory"),
+    ],
+)
+def test_what_cannot_be_read_now_is_not_taken_for_damaged(tmp_path, monkeypatch, error, said):
+    folder = tmp_path / "run" / "checkpoints"
+    last, best = write(folder / "last.ckpt", 2), write(folder / "best.ckpt", 1)
+
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(CheckpointError, match=rf"last\.ckpt: can't be read \({said}\)"):
+        find_resume({"resume": "auto", "run_dir": str(tmp_path / "run")})
+    with pytest.raises(CheckpointError, match=rf"best\.ckpt: can't be read \({said}\)"):
+        prepare(tmp_path / "run", last)
+    assert best.is_file()
+
+
+def test_a_run_that_cannot_go_on_is_no_obstacle_beside_it(tmp_path, caplog):
+    cfg = {"task": {"name": "detection"}}
+    for name in ("old", "older"):
+        write(tmp_path / name / "checkpoints" / "last.ckpt")
+        OmegaConf.save(cfg, tmp_path / name / "config.yaml")
+    os.utime(tmp_path / "older" / "checkpoints" / "last.ckpt", (1, 1))
+    whole = tmp_path / "older" / "checkpoints" / "last.ckpt"
+    assert find_resume(cfg | {"resume": "auto", "run_dir": str(tmp_path / "new")}) != whole
+    empty(tmp_path / "old" / "checkpoints" / "last.ckpt")
+    assert find_resume(cfg | {"resume": "auto", "run_dir": str(tmp_path / "new")}) == whole
+    assert "old/checkpoints/last.ckpt: not a checkpoint" in caplog.text
+
+
 def test_a_damaged_best_goes_with_a_line(tmp_path, caplog):
     folder = tmp_path / "checkpoints"
     last, best = write(folder / "last.ckpt"), write(folder / "best.ckpt")
@@ -120,7 +159,7 @@ def test_a_damaged_best_goes_with_a_line(tmp_path, caplog):
     middle(best)
     assert "has changed" in str(damage(best))
     prepare(tmp_path, last)
-    assert not best.exists()
+    assert not best.exists() and best.with_name("best.ckpt.damaged").exists()
     assert "the best is looked for among the epochs to come" in caplog.text
 
 

@@ -1,6 +1,7 @@
 """Checkpoint files: written whole or not at all, and told from damaged ones when read."""
 
 import contextlib
+import errno
 import os
 import zipfile
 import zlib
@@ -11,6 +12,11 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from visionkit.errors import CheckpointError
+
+_PASSING = (
+    *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EACCES, errno.EPERM),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+)
 
 
 class DamagedError(CheckpointError):
@@ -27,16 +33,32 @@ def load(path: str | Path) -> Any:
 
     Raises:
         DamagedError: it isn't such a file, or no longer.
+        CheckpointError: the system can't read it now, whatever is in it.
     """
     path = Path(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
+        _refuse_if_passing(path, error)
         raise _damaged(path, unreadable(path)) from error
     changed = _changed(path)
     if changed:
         raise _damaged(path, changed)
     return content
+
+
+def _refuse_if_passing(path: Path, error: Exception) -> None:
+    """Tell what may pass from damage: a file server that is away, too little memory.
+
+    Raises:
+        CheckpointError: it may.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _PASSING or isinstance(error, MemoryError) or "allocate memory" in str(error):
+        said = (number and os.strerror(number)) or "too little memory"
+        raise CheckpointError(
+            f"{path}: can't be read ({said}); try again, or give another file"
+        ) from error
 
 
 def _damaged(path: Path, reason: str) -> DamagedError:
@@ -50,7 +72,8 @@ def _changed(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             part = archive.testzip()
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        _refuse_if_passing(path, error)
         return "its parts aren't where they should be"
     return f"{part} has changed since it was written" if part else ""
 
@@ -106,4 +129,4 @@ def _reason(error: BaseException) -> str:
         if isinstance(seen, OSError) and seen.strerror:
             return seen.strerror
         seen = seen.__cause__ or seen.__context__
-    return str(error).strip().splitlines()[0]
+    return next(iter(str(error).strip().splitlines()), "")

@@ -93,7 +93,10 @@ def _beside(folder: Path, cfg: Mapping[str, Any]) -> Path | None:
     homes |= {file.parent.parent for file in folder.parent.glob(f"*/checkpoints/{PREVIOUS}")}
     for home in sorted(homes, key=_time, reverse=True):
         if finished_figures(home) is None and _same(home / "config.yaml", cfg) and not busy(home):
-            return _newest_whole(home)
+            try:
+                return _newest_whole(home)
+            except CheckpointError as error:  # of a folder that nobody has named
+                _tell(str(error).partition(";")[0])
     _tell(f"resume: no unfinished run like this one in {folder.parent}; it starts afresh")
     return None
 

@@ -31,7 +31,7 @@ def prepare(folder: Path, resume: Path | None) -> None:
     What a kill left half written is removed. Checkpoints and figures of another run are set aside,
     or ``resume=auto`` would take them for this one's. The best checkpoint so far is brought along
     when the run goes on from a file elsewhere: its figure is continued, so its weights must be
-    there too, even if none is better. Files that can't be used go, with a line that says so.
+    there too, even if none is better. Files that can't be used get another name, with a line.
 
     Args:
         folder: of the run.
@@ -49,11 +49,16 @@ def prepare(folder: Path, resume: Path | None) -> None:
     if not own:
         _bring_best(resume.parent / BEST, checkpoints / BEST)
     elif resume.name == PREVIOUS and damage(checkpoints / LAST):
-        (checkpoints / LAST).unlink()  # or it would become the previous one
+        _lay_aside(checkpoints / LAST)  # or it would become the previous one
     reason = damage(checkpoints / BEST)
     if reason:
         log.warning("%s; the best is looked for among the epochs to come", reason)
-        (checkpoints / BEST).unlink()
+        _lay_aside(checkpoints / BEST)
+
+
+def _lay_aside(file: Path) -> None:
+    """Give a damaged file another name: it may hold what a person can still use."""
+    os.replace(file, file.with_name(f"{file.name}.damaged"))
 
 
 def lies_in(file: Path, folder: Path) -> bool:

@@ -17,6 +17,7 @@ from visionkit import checkpoint, report
 from visionkit.build import build, call, expect, plain
 from visionkit.callbacks.checkpoints import Checkpoints
 from visionkit.callbacks.ema import Ema
+from visionkit.callbacks.whole_steps import WholeSteps
 from visionkit.checkpoint_io import AtomicCheckpointIO
 from visionkit.config import check
 from visionkit.data.datamodule import DataModule
@@ -31,7 +32,7 @@ from visionkit.models.weights import start_from
 from visionkit.ops.distributed import from_first_rank
 from visionkit.options import options_from
 from visionkit.resume import check_resume, find_resume, nothing_left
-from visionkit.run_folder import continue_logs, lies_in, mark_interrupted, prepare
+from visionkit.run_folder import LAST, continue_logs, lies_in, mark_interrupted, prepare
 from visionkit.run_lock import hold, release
 from visionkit.strategies import arranged, check_devices, plugins_for, whole
 from visionkit.tasks.base import Task
@@ -57,6 +58,7 @@ class Run:
             cfg.run_dir = str(self.resume.parent.parent)
             self.plain = narrowed(plain(cfg))  # loggers and others may lie in the folder too
         self.folder = Path(self.plain["run_dir"])
+        self._written = self._last_written()
         self.console = Console()
 
         self.data = self._build_data()
@@ -171,7 +173,7 @@ class Run:
             "trainer",
             allow=self.allow,
             # the order matters: checkpoints are written while averaged weights are in place
-            callbacks=[self.checkpoints, Ema(ema["decay"], ema["ramp"]), *extra],
+            callbacks=[self.checkpoints, Ema(ema["decay"], ema["ramp"]), *extra, WholeSteps()],
             logger=loggers or False,
             plugins=[AtomicCheckpointIO(), *plugins_for(self.plain["trainer"])],
             default_root_dir=str(self.folder),
@@ -187,6 +189,11 @@ class Run:
         if self.trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             hold(self.folder)
+            if self.plain["resume"] and self._last_written() != self._written:
+                raise ConfigError(
+                    f"resume: the run in {self.folder} has gone on elsewhere while this one "
+                    "waited; start it again"
+                )
             prepare(self.folder, self.resume)
             with report.replacing(self.folder / "config.yaml") as file:
                 file.write(OmegaConf.to_yaml(OmegaConf.create(self.plain)))
@@ -194,6 +201,10 @@ class Run:
             if self.resume is not None:
                 continue_logs(self.trainer.loggers, self.position.step)
         return fit(self.trainer, self.task, self.data, self.resume, self.checkpoints.last_path)
+
+    def _last_written(self) -> list[int]:
+        files = (self.resume, self.folder / "checkpoints" / LAST)
+        return [file.stat().st_mtime_ns for file in files if file and file.is_file()]
 
     def _introduce(self) -> None:
         parameters = sum(p.numel() for p in self.model.parameters())
@@ -235,14 +246,14 @@ class Run:
         metrics = score(self.model, batches, evaluator, device) | mark
         if self.trainer.is_global_zero:
             spent = time.perf_counter() - self.start
+            evaluator.report(self.folder)
+            report.write_metrics(self.folder, metrics)  # the last file: the run is finished now
             self.console.print(
                 f"{source} on the {split} split, after {spent:.0f} s in all:",
                 highlight=False,
                 soft_wrap=True,
             )
-            evaluator.report(self.folder)
             report.print_table(metrics, self.console, evaluator.parts)
-            report.write_metrics(self.folder, metrics)  # last: the run is finished now
             self.console.print(f"everything is in {self.folder}", highlight=False, soft_wrap=True)
         return metrics
 

@@ -79,13 +79,13 @@ def run(
             f"{request.folder / 'trials'}, and choose another run_dir when that is mended"
         )
     found = results.write(study)
+    draw(study, found)
     if finished and time.monotonic() < end and len(found["trials"]) < settings["trials"]:
         tell(
             "all values of the space were tried"
             if study.exhausted
             else "no values were found that weren't tried; a wider space has more"
         )
-    draw(study, found)
     results.show(study, found, console)
     if not finished:
         tell(f"stopped; go on with visionkit tune run_dir={request.folder}")

@@ -16,7 +16,8 @@ import torch.distributed as dist
 from runs import two_processes
 from tiny import make_coco
 
-from visionkit.data import cache_rooms
+from visionkit.benchmarking.process import peak_memory
+from visionkit.data import cache_rooms, cores
 from visionkit.data.augment_boxes import DetectionAugment
 from visionkit.data.augment_classes import ClassificationAugment
 from visionkit.data.cache import ImageCache
@@ -26,6 +27,7 @@ from visionkit.data.datamodule import DataModule
 from visionkit.data.fingerprint import fingerprint
 from visionkit.data.folder import read_folder
 from visionkit.errors import ConfigError, DataError
+from visionkit.finding import steps
 
 needs_memfd = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="Linux shares so")
 
@@ -191,6 +193,23 @@ def test_a_machine_without_memory(squares, monkeypatch):
     data = DataModule(functools.partial(read_coco), str(squares), 64, 3, cache="ram")
     with pytest.raises(ConfigError, match=r"data.cache: ram needs 0.0 GB, this machine .*=disk"):
         data.train_dataloader()
+
+
+@pytest.mark.parametrize("controllers", ["", "memory"])
+def test_a_container_has_less_memory_than_the_machine(tmp_path, monkeypatch, controllers):
+    names = ("limit_in_bytes", "usage_in_bytes") if controllers else ("max", "current")
+    for group, limit in (("", 70_000), ("a", 50_000), ("a/b", "max")):
+        folder = tmp_path / controllers / group
+        folder.mkdir(exist_ok=True)
+        for name, text in zip(names, (limit, 20_000), strict=True):
+            (folder / f"memory.{name}").write_text(f"{text}\n")
+    (tmp_path / "own").write_text(f"9:name=systemd:/\n4:{controllers}:/a/b\n")
+    monkeypatch.setattr(cores, "_CONTROL", tmp_path)
+    monkeypatch.setattr(cores, "_GROUPS", tmp_path / "own")
+    assert cache_rooms._memory() == 50_000
+    assert 0 <= steps._room() - 30_000 <= (peak_memory() or 0)
+    (tmp_path / "own").unlink()
+    assert cache_rooms._memory() > 10**8
 
 
 def test_a_cache_that_would_not_be_used_is_not_refused(folders, monkeypatch, caplog):

@@ -107,6 +107,7 @@ def test_a_classifier(tmp_path):
         *("task=classification", "backbone=lenet", "data=folder", f"data.root={root}"),
         *("data.image_size=32", "data.batch_size=4", "data.num_workers=0", "trainer=cpu"),
         *("optimizer=sgd", "model.weights=none"),
+        *("+trainer.min_epochs=40", "+trainer.min_steps=120"),  # the test ends all the same
     ]
     found = find_lr(given, None, tmp_path / "out", HOW)
     assert found.rates[0] == 1e-5

@@ -295,7 +295,8 @@ def test_of_several_validations_in_an_epoch_the_best_counts(fake, words, tmp_pat
     number, lock = study.next()
     os.close(lock)
     trial = Trial(str(tmp_path / "study"), number)
-    for value, known in ((0.2, 0.2), (0.5, 0.5), (0.4, 0.5), (math.nan, 0.5)):
+    told = ((0.2, 0.2), (0.5, 0.5), (0.4, 0.5), (math.nan, 0.5), (math.inf, 0.5))
+    for value, known in told:
         trial._note(1, value, judge=False)
         assert study.trial(number).intermediate_values == {1: known}
 

@@ -58,6 +58,7 @@ class Checkpoints(lightning.Callback):
         self._statistics: list[Tensor] = []
         self._before: list[Tensor] = []
         self._recount = False
+        self._begun = False
 
     @property
     def last_path(self) -> Path:
@@ -130,6 +131,7 @@ class Checkpoints(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Find the norms' running statistics, which a step changes before its weights."""
+        self._begun = True
         self._saved_at = trainer.global_step
         # Lightning counts them anew by where in the loop a checkpoint was written
         self._recount = self._resumed is not None
@@ -175,9 +177,14 @@ class Checkpoints(lightning.Callback):
         # saving is done together, and a disk may show ranks different things
         lost = trainer.strategy.broadcast(not self.best_path.exists())
         if better or self.best_epoch < 0 or lost:
+            before = self.best, self.best_epoch
             self.best = value if better else self.best
             self.best_epoch = trainer.current_epoch
-            self._save_best(trainer, pl_module)
+            try:
+                self._save_best(trainer, pl_module)
+            except BaseException:
+                self.best, self.best_epoch = before
+                raise
 
     def _save_best(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Save the weights that are in place, with the figure that they have."""
@@ -213,9 +220,9 @@ class Checkpoints(lightning.Callback):
         for logger in trainer.loggers:  # no row may be lost that won't be logged again
             logger.save()
         own = self.continues or self._last_step >= 0
-        self._last_step = self._saved_at = trainer.global_step
         with self._previous_kept(own and self.keep_previous and trainer.is_global_zero):
             trainer.save_checkpoint(self.last_path)
+        self._last_step = self._saved_at = trainer.global_step
 
     @contextlib.contextmanager
     def _previous_kept(self, wanted: bool) -> Iterator[None]:
@@ -251,7 +258,8 @@ class Checkpoints(lightning.Callback):
     ) -> None:
         """Lose nothing that was learned since the last save."""
         useless = isinstance(exception, CheckpointError | TrainingError)
-        if useless or trainer.global_step == self._last_step:
+        # before training has begun, the state may be restored in part
+        if useless or not self._begun or trainer.global_step == self._last_step:
             return
         # several ranks save together, and where one has stopped the others may be steps away
         if trainer.global_step > 0 and trainer.world_size == 1:
@@ -272,6 +280,12 @@ class Checkpoints(lightning.Callback):
         begun = progress.current.started > progress.current.processed
         if self._before and (gathered or begun):
             torch._foreach_copy_(self._statistics, self._before)
+        if trainer.validating:  # Lightning would go on behind the batch where it was left
+            scored: Any = trainer.fit_loop.epoch_loop.val_loop.batch_progress
+            scored.current.reset()
+            scored.total.reset()
+            scored.is_last_batch = False
+            scored.total.ready = scored.total.started = 1  # begun, so it isn't skipped
 
     def state_dict(self) -> dict[str, Any]:
         """Best figure so far."""

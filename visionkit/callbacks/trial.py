@@ -98,7 +98,7 @@ class Trial(lightning.Callback):
         )
         better = max if study.direction.name == "MAXIMIZE" else min
         known = trial.intermediate_values.get(epoch, value)
-        if not math.isnan(value) and (
+        if math.isfinite(value) and (
             epoch not in trial.intermediate_values or better(known, value) != known
         ):
             storage.set_trial_intermediate_value(identity, epoch, value)

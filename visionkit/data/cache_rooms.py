@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from visionkit.data.cores import memory_limits
 from visionkit.errors import ConfigError, DataError
 
 
@@ -101,8 +102,9 @@ def shared(name: str, size: int) -> Private | Shared:
     there = _memory()
     if size > there:
         raise ConfigError(
-            f"data.cache: ram needs {_gigabytes(size)}, this machine has {_gigabytes(there)}; "
-            "choose data.cache=disk, a smaller data.image_size or data.cache=none"
+            f"data.cache: ram needs {_gigabytes(size)}, this machine or container has "
+            f"{_gigabytes(there)}; choose data.cache=disk, a smaller data.image_size or "
+            "data.cache=none"
         )
     if not hasattr(os, "memfd_create"):
         return Private(size)
@@ -230,11 +232,12 @@ def _allocate(file: int, size: int) -> None:
 
 
 def _memory() -> int:
-    """Bytes of main memory; without end where the system doesn't say."""
+    """Bytes of main memory, or of a container's; without end where the system doesn't say."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
-        return sys.maxsize
+        there = sys.maxsize
+    return min([there, *(limit for limit, _ in memory_limits())])
 
 
 def _gigabytes(size: int) -> str:

@@ -69,6 +69,9 @@ def train_with(run: Run, watcher: Callback) -> None:
     # the schedule of the samples stays as long as training's
     trainer.fit_loop.max_epochs = -1
     trainer.fit_loop.epoch_loop.max_steps = -1
+    # nor does the watcher wait for these
+    trainer.fit_loop.min_epochs = None
+    trainer.fit_loop.epoch_loop.min_steps = None
     try:
         trainer.fit(run.task, datamodule=run.data)
     except (RuntimeError, ValueError) as error:

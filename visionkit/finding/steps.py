@@ -10,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from visionkit.data.cores import memory_limits
 from visionkit.errors import ConfigError, VisionkitError
 from visionkit.finding.batch_size import NO_MEMORY, Measure, Measured
 
@@ -169,11 +170,9 @@ def _room() -> int | None:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 found.append(int(line.split()[1]) * 1024)
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        found += [int(limit) - used] if limit.isdigit() else []
     except (OSError, ValueError):
         pass
+    found += [limit - used for limit, used in memory_limits()]
     if not found:
         return None
     from visionkit.benchmarking.process import peak_memory

@@ -1,11 +1,8 @@
 """Training by turns: what all adversarial tasks share."""
 
 import contextlib
-import signal
-import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from types import FrameType
 from typing import Any
 
 import torch
@@ -17,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from visionkit.argtypes import Amount, Positive
 from visionkit.batch import Batch
 from visionkit.errors import ConfigError, TrainingError
+from visionkit.interrupts import held_back
 from visionkit.metrics.base import Evaluator
 from visionkit.models.base import Network
 from visionkit.ops.distributed import mean_over_ranks
@@ -160,25 +158,6 @@ class AdversarialTask(Task):
     def lr_factor(self, number: int) -> float:
         """See :class:`Task`."""
         return self.critic_lr if number == CRITIC else 1.0
-
-
-@contextlib.contextmanager
-def held_back(interrupts: list[int]) -> Iterator[None]:
-    """Note the first Ctrl-C in ``interrupts`` instead of raising; a second one raises."""
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if interrupts:
-            raise KeyboardInterrupt
-        interrupts.append(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ _NOTES = ("seconds", "error")
 
 def best_of(study: Study) -> "FrozenTrial | None":
     """The best trial that was trained to its end, the first of equals."""
-    done = [t for t in study.trials() if t.state.name == "COMPLETE" and t.value is not None]
+    done = [t for t in study.trials() if t.state.name == "COMPLETE" and _told(t.value) is not None]
     sign = -1.0 if study.about["mode"] == "max" else 1.0
     return min(done, key=lambda t: sign * float(t.value or 0.0), default=None)
 
@@ -56,6 +56,11 @@ def importance(study: Study) -> dict[str, float]:
     )
 
 
+def _told(figure: float | None) -> float | None:
+    """A figure, None where it is no finite number, which JSON can't hold."""
+    return figure if figure is not None and math.isfinite(figure) else None
+
+
 def row(study: Study, trial: "FrozenTrial") -> dict[str, Any]:
     """A trial as plain data."""
     figures = trial.intermediate_values
@@ -63,7 +68,7 @@ def row(study: Study, trial: "FrozenTrial") -> dict[str, Any]:
     return {
         "trial": trial.number,
         "state": trial.state.name.lower(),
-        study.about["metric"]: best,
+        study.about["metric"]: _told(best),
         "epochs": max(figures, default=0),
         "seconds": trial.user_attrs.get("seconds"),
         "params": dict(trial.params),

@@ -199,52 +199,69 @@ def short(value: Any) -> str:
 
 @contextlib.contextmanager
 def stopping_on_signals() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does, so that no trial is left running.
+    """Let SIGTERM and a lost terminal do what Ctrl-C does, so that no trial is left running.
 
     Where this process is deaf to Ctrl-C, as in a shell's background, trials hear it all the same.
     """
 
-    def stop(*_: Any) -> None:
+    def stop(number: int, _: Any) -> None:
+        if number == signal.SIGHUP:  # shells send it once more, and twice would end trials unsaved
+            signal.signal(number, lambda *_: None)
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    heard = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        heard.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in heard}
     deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     if deaf:  # processes inherit that a signal is ignored, but no function
         signal.signal(signal.SIGINT, lambda *_: None)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         if deaf:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run_all(study: Study, machine: Machine, end: float, tell: Tell) -> bool:
-    """Run trials on all workers; return False if a person stopped it."""
+    """Run trials on all workers; return False if a person stopped it.
+
+    It goes on where nobody listens any more.
+    """
     failed: list[BaseException] = []
+
+    def say(line: str) -> None:
+        with contextlib.suppress(OSError, SystemExit):  # rich exits where a pipe is gone
+            tell(line)
 
     def one(worker: int) -> None:
         try:
-            work(study, machine, worker, end, tell)
+            work(study, machine, worker, end, say)
         except BaseException as error:
             failed.append(error)
-            machine.stop()
+            if not machine.stopping.is_set():  # twice would end those that are saving
+                machine.stop()
 
     threads = [threading.Thread(target=one, args=(n,)) for n in range(machine.workers)]
     with stopping_on_signals():
         for thread in threads:
             thread.start()
-        alive = True
-        while alive:
+        alive, asked = True, False
+        while alive or asked:
             try:
+                if asked:
+                    asked = False
+                    machine.stop()
+                    say("stopping; trials that run are saved first (once more ends them at once)")
                 alive = any(thread.is_alive() for thread in threads)
                 time.sleep(_STEP if alive else 0)
-            except KeyboardInterrupt:
-                tell("stopping; trials that run are saved first (once more ends them at once)")
-                machine.stop()
+            except KeyboardInterrupt:  # also in the midst of telling
+                asked = True
     if failed:
         raise failed[0]
     return not machine.stopping.is_set()
