@@ -16,6 +16,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,6 +76,7 @@ def epoch_seconds(words: list[str], out: Path) -> float:
         life.kill()
     if "epoch 4/4" not in life.said():
         raise SystemExit(f"the run doesn't work; see {life.log}")
+    shutil.rmtree(out / "probe")  # or resume=auto may take it for a run to go on with
     return spent / 3
 
 
