@@ -49,12 +49,7 @@ class WholeSteps(lightning.Callback):
             self._interrupts.clear()
             raise KeyboardInterrupt
 
-    def on_exception(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        exception: BaseException,
-    ) -> None:
+    def on_exception(self, *args: Any) -> None:
         """Nothing waits any more."""
         self._held.close()
         self._interrupts.clear()
